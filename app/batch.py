@@ -1,0 +1,304 @@
+"""The story of one micro-batch, top to bottom. The numbers are those of the picture in docs/architecture.md.
+
+Spark calls `process_batch` at least once for every batch number; the ledger makes it exactly once: nothing counts before the one
+transaction of step 7, and everything written before it carries the attempt's own key (design: D5).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pyspark import inheritable_thread_target
+from pyspark.sql import functions as F
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from app.core.classify import LOADED, PENDING, REJECTED, missing_key_rows, sales_columns
+from app.core.enrich import DIMENSIONS, enrich_with_dimensions, fact_columns
+from app.core.marts import MARTS, Mart, to_delta, with_mart_attributes
+from app.errors import BatchFailed, LedgerError, PipelineError, TransientError
+from app.evaluate import Evaluation, Job, evaluate
+from app.failpoints import failpoint
+from app.ledger import Attempt, FileState, Outcome
+from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
+from app.leftovers import clear_leftovers
+from app.mysql import Tx
+from app.s3 import head, is_same_version
+from app.sinks.facts import write_facts
+from app.sinks.jdbc import append_rows
+from app.sinks.marts import Totals, check_stage, merge
+from app.sinks.quarantine import write_pending, write_quarantine
+
+log = logging.getLogger(__name__)
+
+NOTHING = Totals(0, Decimal(0))
+
+
+class InputChanged(TransientError):
+    """A file of the batch was overwritten or deleted while it was being read; the batch is done again without it."""
+
+    code = "INPUT_CHANGED"
+    cause = "A producer overwrote or deleted an object between its discovery and the commit."
+    cure = "nothing to do: the new version is loaded as a file of its own"
+
+
+def process_batch(job: Job, batch_id: int) -> None:
+    """Bring one planned batch to its end, whatever happened to earlier attempts; a finished one is left alone.
+
+    Raises:
+        PipelineError: the batch cannot be finished; nothing of it is committed.
+    """
+    for attempt in _attempts(job.config.stream.max_attempts):
+        with attempt:
+            while not _attempt_batch(job, batch_id):
+                log.info("batch=%d starts over without the files that changed", batch_id)
+
+
+def _attempt_batch(job: Job, batch_id: int) -> bool:
+    """Make one attempt. Returns False when its input changed and it must start over at once."""
+    started = time.monotonic()
+    attempt = job.ledger.begin(batch_id, job.contract.hash)  # 1
+    if attempt is None:
+        return True
+    failpoint("after_begin")
+    evaluation = None
+    try:
+        clear_leftovers(job.ledger, job.config, job.clients(), alive=attempt.batch_key)
+        evaluation = evaluate(job, attempt)  # 2, 3, 4
+        failpoint("after_scan")
+        if evaluation.lost:
+            job.ledger.drop_files(batch_id, evaluation.lost)
+        outcome = _outcome(evaluation)
+        job.ledger.plan_outcome(attempt, outcome)
+        written = write_outputs(job, attempt, evaluation)  # 5, 6
+        _check_inputs(job, attempt, outcome)
+        commit(job, attempt, outcome, written, evaluation.dimensions.version)  # 7
+    except InputChanged as exc:
+        log.info("batch=%s %s", attempt.batch_key, exc)
+        return False
+    except Exception as exc:
+        _note_failure(job, attempt, exc)
+        raise
+    finally:
+        if evaluation is not None:
+            evaluation.frame.unpersist()
+    failpoint("after_commit")
+    _log_committed(attempt, outcome, time.monotonic() - started)
+    return True
+
+
+def _outcome(evaluation: Evaluation) -> Outcome:
+    return Outcome(
+        files=evaluation.files,
+        facts=evaluation.facts,
+        quarantine=evaluation.quarantine,
+        pending_rows=evaluation.pending_rows,
+        rejects=evaluation.rejects,
+    )
+
+
+def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
+    """Stage the deltas and write facts, quarantine and pending rows, side by side. Returns what went into the facts."""
+    tasks: list[Callable[[], Totals | None]] = []
+    if evaluation.rows_loaded:
+        tasks.append(lambda: _write_facts(job, attempt, evaluation))
+        tasks += [_stage_task(job, attempt, evaluation, mart) for mart in MARTS]
+    if evaluation.quarantine:
+        tasks.append(lambda: _write_quarantine(job, attempt, evaluation))
+    if evaluation.pending_rows:
+        tasks.append(lambda: _write_pending(job, attempt, evaluation))
+    results = _side_by_side(job, attempt, tasks)
+    failpoint("after_facts")
+    return next((result for result in results if result is not None), NOTHING)
+
+
+def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
+    failpoint("during_facts")
+    rows = enrich_with_dimensions(evaluation.rows(LOADED), evaluation.dimensions.frames)
+    facts = rows.withColumn("batch_key", F.lit(attempt.batch_key)).select(*fact_columns(job.contract))
+    return write_facts(facts, job.config.s3)
+
+
+def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) -> Callable[[], None]:
+    def stage() -> None:
+        deltas = to_delta(evaluation.rows(LOADED), mart)
+        key = next(d.key for d in DIMENSIONS if d.table == mart.dimension)
+        staged = with_mart_attributes(deltas, evaluation.dimensions.frames[mart.dimension], mart, key)
+        append_rows(staged, mart.stage_table, attempt.batch_key, job.config.mysql)
+        failpoint("after_stage")
+
+    return stage
+
+
+def _write_quarantine(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
+    names = job.spark.createDataFrame([(f.id, f.version.key) for f in attempt.files], "_file_id bigint, _file_name string")
+    rejected = evaluation.rows(REJECTED).withColumnsRenamed({"_faults": "_reasons", "_reason": "reason"})
+    named = rejected.join(F.broadcast(names), on="_file_id", how="left")
+    write_quarantine(named, job.config.s3, attempt.batch_key, attempt.planned_at.date())
+    failpoint("after_quarantine")
+
+
+def _write_pending(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
+    pending = evaluation.rows(PENDING)
+    write_pending(pending.select(*sales_columns(job.contract)), job.config.s3, attempt.batch_key)
+    append_rows(missing_key_rows(pending), "pending_key", attempt.batch_key, job.config.mysql)
+
+
+def _side_by_side(job: Job, attempt: Attempt, tasks: list[Callable[[], Totals | None]]) -> list[Totals | None]:
+    """Run independent Spark jobs in parallel; when one fails, cancel the others and wait for them before raising."""
+    context = job.spark.sparkContext
+
+    def run(task: Callable[[], Totals | None]) -> Totals | None:
+        context.setJobGroup(attempt.batch_key, f"salestream batch {attempt.batch_key}", interruptOnCancel=True)
+        return task()
+
+    with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="sink") as pool:
+        futures = [pool.submit(inheritable_thread_target(job.spark)(run), task) for task in tasks]
+        done, _ = wait(futures, return_when="FIRST_EXCEPTION")
+        if any(future.exception() for future in done):
+            context.cancelJobGroup(attempt.batch_key)
+    return [future.result() for future in futures]
+
+
+def _check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
+    """Look at every file once more before the commit: what was read must still be what is there.
+
+    Raises:
+        InputChanged: it is not; the files concerned are OVERWRITTEN or GONE in the ledger, and nothing of them is loaded.
+    """
+    if attempt.operation is not None:
+        return
+    client = job.clients()
+    booked = {result.file_id for result in outcome.files}
+    versions = [(file.id, file.version) for file in attempt.files if file.id in booked]
+    with ThreadPoolExecutor(job.config.s3.max_connections) as pool:
+        seen = list(pool.map(lambda item: head(client, item[1].bucket, item[1].key), versions))
+    lost = {
+        file_id: FileState.GONE if now is None else FileState.OVERWRITTEN
+        for (file_id, version), now in zip(versions, seen, strict=True)
+        if now is None or not is_same_version(now, version)
+    }
+    if lost:
+        job.ledger.drop_files(attempt.batch_id, lost)
+        raise InputChanged(f"files {sorted(lost)} changed before the commit")
+
+
+def commit(job: Job, attempt: Attempt, outcome: Outcome, written: Totals, dimension_version: int) -> None:
+    """Make the batch count: marts, files, parts and batch in one transaction, or nothing at all.
+
+    Raises:
+        LedgerError: rows loaded, facts written and deltas staged do not agree.
+        OwnershipError: another instance has taken over.
+    """
+    planned = Totals(sum(part.rows for part in outcome.facts), sum((part.amount for part in outcome.facts), Decimal(0)))
+    if not written == planned or written.rows != outcome.rows_loaded:
+        raise LedgerError(f"batch {attempt.batch_key}: facts hold {written}, planned were {planned}, loaded {outcome.rows_loaded}")
+
+    def final(tx: Tx) -> None:
+        if not is_open(tx, attempt):
+            return
+        for mart in MARTS if written.rows else ():
+            check_stage(tx, mart, attempt.batch_key, written)
+            merge(tx, mart, attempt.batch_key, job.config.marts)
+        if attempt.operation is None:
+            book_files(tx, attempt, outcome)
+        else:
+            book_released(tx, attempt, outcome)
+        publish_parts(tx, attempt, outcome)
+        failpoint("in_commit")
+        close_batch(tx, attempt, outcome, dimension_version)
+
+    job.ledger.write(final)
+
+
+def _note_failure(job: Job, attempt: Attempt, exc: Exception) -> None:
+    """Count the failure in the ledger, unless the ledger itself is what cannot be reached."""
+    try:
+        failures = job.ledger.fail(attempt, _first_line(exc))
+        log.warning("batch=%s failed %d times: %s", attempt.batch_key, failures, _first_line(exc))
+    except PipelineError as note:
+        log.warning("batch=%s failed: %s (and could not be noted: %s)", attempt.batch_key, _first_line(exc), note)
+
+
+def _attempts(limit: int) -> Retrying:
+    """Return the retry policy of a batch: Transient errors and failed Spark jobs are tried again, everything else stops the run."""
+    return Retrying(
+        retry=retry_if_exception_type((TransientError,)) | _is_spark_failure(),
+        stop=stop_after_attempt(limit),
+        wait=wait_exponential_jitter(initial=0.5, max=10),
+        retry_error_callback=_give_up,
+    )
+
+
+def _is_spark_failure() -> retry_if_exception_type:
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    return retry_if_exception_type((Py4JJavaError, PySparkException))
+
+
+def _give_up(state: object) -> None:
+    exc = state.outcome.exception()  # type: ignore[attr-defined]
+    if isinstance(exc, PipelineError):
+        raise exc
+    raise BatchFailed(_first_line(exc)) from exc
+
+
+def _first_line(exc: BaseException | None) -> str:
+    """Return the line that says what happened: the last line of a Python worker's trace, else the first line."""
+    lines = [line.strip() for line in str(exc or "").splitlines() if line.strip()]
+    raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Unavailable): ", line) and not line.startswith("org.apache.")]
+    return (raised[-1] if raised else lines[0] if lines else type(exc).__name__)[:500]
+
+
+def _log_committed(attempt: Attempt, outcome: Outcome, seconds: float) -> None:
+    log.info(
+        "batch=%s committed files=%d rows_read=%d rows_loaded=%d rows_rejected=%d rows_pending=%d parts=%d seconds=%.2f",
+        attempt.batch_key,
+        len(outcome.files),
+        sum(f.rows_read for f in outcome.files),
+        outcome.rows_loaded,
+        sum(f.rows_rejected for f in outcome.files),
+        outcome.pending_rows,
+        len(outcome.facts),
+        seconds,
+    )
+
+
+@dataclass
+class BatchRunner:
+    """The foreachBatch function of the stream: runs every planned batch, in order, unless the stream is stopping."""
+
+    job: Job
+    stopping: Callable[[], bool]
+    failure: Exception | None = None
+    _busy: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, _batch_df: object, _spark_batch_id: int) -> None:
+        """Finish what is planned. Spark's own batch number means nothing here: it restarts at 0 with every checkpoint."""
+        with self._busy:
+            self.finish_planned()
+
+    def wait_idle(self, seconds: float) -> bool:
+        """Wait until no batch is running, but not for ever. Returns whether that was reached."""
+        idle = self._busy.acquire(timeout=seconds)
+        if idle:
+            self._busy.release()
+        return idle
+
+    def finish_planned(self) -> None:
+        """Run all unfinished batches of the ledger; the first failure is kept for the supervisor and raised."""
+        for batch_id in self.job.ledger.unfinished():
+            if self.stopping():
+                return
+            try:
+                process_batch(self.job, batch_id)
+            except Exception as exc:
+                self.failure = exc
+                raise

@@ -1,0 +1,166 @@
+"""The command line: one verb per command, one call each; errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app import local, logs
+from app.config import Config, home_of, load_config
+from app.errors import PipelineError
+
+EXIT_FAILED = 1
+
+app = typer.Typer(
+    name="./spark-submit.sh",
+    help="Salestream: CSV files of sales dropped into S3 become marts in MySQL and partitioned Parquet on S3, exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+local_app = typer.Typer(help="The embedded S3 and MySQL servers.", no_args_is_help=True)
+app.add_typer(local_app, name="local")
+
+Env = Annotated[str, typer.Option("--env", help="Which conf/<env>.yml: dev, qa or prod.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
+
+
+def configuration(env: str) -> Config:
+    """Load a configuration, with the embedded servers' variables where the file asks for them."""
+    found = local.read_env(home_of())
+    return load_config(env, defaults=found.variables() if found else {})
+
+
+@app.command(epilog="Example: ./spark-submit.sh run --env dev --once")
+def run(
+    env: Env = "dev",
+    once: Annotated[bool, typer.Option("--once", "--trigger-once", help="Load everything that is there now, then exit.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run the stream: for ever, or once to catch up on a backlog."""
+    from app.stream import run as run_stream
+
+    config = configuration(env)
+    logs.set_up(config.logging)
+    run_stream(config, once=once)
+
+
+@app.command(epilog="Example: ./spark-submit.sh status --json")
+def status(
+    env: Env = "dev",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show files by state, rows by outcome, the last batch and the backlog."""
+    from app.mysql import Database
+    from app.schema import require_current
+    from app.status import read_status
+
+    db = Database(configuration(env).mysql)
+    require_current(db)
+    found = read_status(db)
+    if as_json:
+        print(json.dumps(found, default=str))
+    else:
+        print_status(found)
+
+
+@app.command("init-db", epilog="Example: ./spark-submit.sh init-db --seed")
+def init_db(
+    env: Env = "dev",
+    seed: Annotated[bool, typer.Option("--seed", help="Also load the sample dimensions.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Create or update the tables; safe to run again."""
+    from app.mysql import Database
+    from app.schema import apply_migrations, seed_dimensions
+
+    config = configuration(env)
+    applied = apply_migrations(config.mysql)
+    print(f"init-db: applied {', '.join(applied)}" if applied else "init-db: the database is up to date")
+    if seed:
+        seed_dimensions(Database(config.mysql))
+        print("init-db: sample dimensions are in place")
+
+
+@app.command(epilog="Example: ./spark-submit.sh upload ./my-csv-files")
+def upload(
+    folder: Annotated[Path, typer.Argument(help="The local folder; its files keep their relative names.")],
+    env: Env = "dev",
+    threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Uploads at the same time.")] = 8,
+    debug: Debug = False,
+) -> None:
+    """Upload a local folder below the source prefix."""
+    from app.s3 import make_client
+    from app.upload import upload_folder
+
+    config = configuration(env)
+    summary = upload_folder(make_client(config.s3), config.s3.bucket, config.s3.source_prefix, folder, threads=threads, progress=True)
+    print("\n".join(summary.lines()))
+    raise typer.Exit(summary.exit_code)
+
+
+@local_app.command("up", epilog="Example: ./spark-submit.sh local up")
+def local_up(debug: Debug = False) -> None:
+    """Start the embedded servers; does nothing when they run."""
+    started = local.up(home_of()).variables()
+    print(f"S3 at {started['AWS_ENDPOINT_URL_S3']}, MySQL at {started['SALESTREAM_MYSQL_HOST']}:{started['SALESTREAM_MYSQL_PORT']}")
+
+
+@local_app.command("down", epilog="Example: ./spark-submit.sh local down")
+def local_down(debug: Debug = False) -> None:
+    """Stop the embedded servers; their data stays."""
+    print("embedded servers stopped" if local.down(home_of()) else "embedded servers were not running")
+
+
+@local_app.command("env", epilog='Example: eval "$(./spark-submit.sh local env)"')
+def local_env(debug: Debug = False) -> None:
+    """Print export lines for the embedded servers, with their random passwords."""
+    import shlex
+
+    found = local.read_env(home_of())
+    if found is None:
+        raise typer.BadParameter("the embedded servers were never started; run ./spark-submit.sh local up")
+    for name, value in found.variables().items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """Print the status for people."""
+    console = Console()
+    files = Table("state", "files", title="Files", title_justify="left")
+    for state, count in found["files"].items():
+        files.add_row(state, str(count))
+    console.print(files)
+    rows = Table(*found["rows"], title="Rows", title_justify="left")
+    rows.add_row(*[str(count) for count in found["rows"].values()])
+    console.print(rows)
+    last = found["last_batch"]
+    if last:
+        console.print(f"Last batch {last['id']} {last['state']} at {last['committed_at'] or last['planned_at']}: {last['rows_loaded']} rows loaded")
+    console.print(f"Backlog {found['backlog_files']} files, {found['backlog_bytes']} bytes; waiting to be archived {found['archive_due']}")
+    for key in found["pending_keys"]:
+        console.print(f"{key['rows']} rows wait for {key['dimension']} {key['key']}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 ok, 1 failed, 2 bad usage or configuration, 3 held by another instance."""
+    args = sys.argv[1:] if argv is None else argv
+    try:
+        app(args=args)
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else EXIT_FAILED
+    except PipelineError as exc:
+        if "--debug" in args:
+            traceback.print_exc()
+        print(f"salestream: {exc}", file=sys.stderr)
+        return exc.exit_code
+    return 0

@@ -1,0 +1,96 @@
+"""Enrichment: which dimension keys are known, and the attributes that facts carry (design: D6).
+
+Every dimension was proven unique on its key when it was loaded, so no join here changes the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from app.core.contract import Contract
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One dimension table.
+
+    Attributes:
+        table: the MySQL table, also the dimension's name.
+        key: its key column.
+        fact_key: the sales column that refers to it.
+        columns: the columns that are read beside the key.
+        fact_columns: dimension column -> the fact column that carries it.
+        required: a row whose key is unknown waits as pending; an unknown product is only a warning.
+    """
+
+    table: str
+    key: str
+    fact_key: str
+    columns: tuple[str, ...]
+    fact_columns: Mapping[str, str]
+    required: bool = True
+
+    @property
+    def known_flag(self) -> str:
+        """The technical column that tells whether a row's key is known."""
+        return f"_{self.table}_known"
+
+
+_CUSTOMER_COLUMNS = ("first_name", "last_name", "address", "pincode", "phone_number")
+
+CUSTOMER = Dimension("customer", "customer_id", "customer_id", _CUSTOMER_COLUMNS, {name: name for name in _CUSTOMER_COLUMNS})
+STORE = Dimension("store", "id", "store_id", ("store_manager_name",), {"store_manager_name": "store_manager_name"})
+SALES_TEAM = Dimension(
+    "sales_team",
+    "id",
+    "sales_person_id",
+    ("first_name", "last_name", "manager_id", "is_manager", "address", "pincode"),
+    {
+        "first_name": "sales_person_first_name",
+        "last_name": "sales_person_last_name",
+        "manager_id": "manager_id",
+        "is_manager": "is_manager",
+        "address": "sales_person_address",
+        "pincode": "sales_person_pincode",
+    },
+)
+PRODUCT = Dimension("product", "name", "product_name", (), {}, required=False)
+
+DIMENSIONS = (CUSTOMER, STORE, SALES_TEAM, PRODUCT)
+
+Frames = Mapping[str, DataFrame]
+
+
+def with_known_flags(rows: DataFrame, dimensions: Frames) -> DataFrame:
+    """Tell for each dimension whether a row's key is in it. Needs the fact keys; adds `_<dimension>_known`. Same rows."""
+    for dimension in DIMENSIONS:
+        keys = dimensions[dimension.table].select(F.col(dimension.key).alias(dimension.fact_key), F.lit(True).alias(dimension.known_flag))
+        rows = rows.join(F.broadcast(keys), on=dimension.fact_key, how="left")
+    return rows.withColumns({d.known_flag: F.coalesce(F.col(d.known_flag), F.lit(False)) for d in DIMENSIONS})
+
+
+def missing_keys() -> Column:
+    """Return the names of the required dimensions that do not know the row's key, as an array."""
+    return F.array_compact(F.array(*[F.when(~F.col(d.known_flag), F.lit(d.table)) for d in DIMENSIONS if d.required]))
+
+
+def enrich_with_dimensions(rows: DataFrame, dimensions: Frames) -> DataFrame:
+    """Attach customer, store and seller attributes to sales rows. Needs the fact keys; adds every fact column. Same rows."""
+    for dimension in DIMENSIONS:
+        if not dimension.fact_columns:
+            continue
+        attributes = [F.col(source).alias(target) for source, target in dimension.fact_columns.items()]
+        frame = dimensions[dimension.table].select(F.col(dimension.key).alias(dimension.fact_key), *attributes)
+        rows = rows.join(F.broadcast(frame), on=dimension.fact_key, how="left")
+    return rows
+
+
+def fact_columns(contract: Contract) -> list[str]:
+    """Return the columns of the fact Parquet in order; the last three are the partition columns."""
+    attributes = [column for dimension in DIMENSIONS for column in dimension.fact_columns.values()]
+    own = [name for name in contract.names if name != "store_id"]
+    return [*own, *attributes, contract.settings.extra_columns, "_warnings", "_file_id", "_line", "sales_month", "store_id", "batch_key"]

@@ -1,0 +1,138 @@
+"""Encrypt and decrypt configuration values: tokens `enc:v1:...`, AES-256-GCM under a key derived by scrypt."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import stat
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from app.errors import CredentialError
+
+PREFIX = "enc:v1:"
+_TOKEN = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_=-]+")
+_SALT, _NONCE, _TAG = 16, 12, 16
+_HEAD = 3 + _SALT + _NONCE  # log2(n), r, p, salt, nonce; all of it is authenticated
+_LOG2_N, _R, _P = 14, 8, 1  # 16 MB and 0.05 s per guess; a start with four tokens still takes no time
+
+
+def load_key(environ: Mapping[str, str] | None = None) -> str:
+    """Read the key from SALESTREAM_KEY, or from the file that SALESTREAM_KEY_FILE names.
+
+    Raises:
+        CredentialError: no key is set, or its file is missing, empty or readable by others than its owner.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("SALESTREAM_KEY", "").strip():
+        return environ["SALESTREAM_KEY"].strip()
+    name = environ.get("SALESTREAM_KEY_FILE", "").strip()
+    if not name:
+        raise CredentialError("there is no key", cure="set SALESTREAM_KEY, or SALESTREAM_KEY_FILE to a file only you can read")
+    return _read_key_file(Path(name).expanduser())
+
+
+def encrypt(raw: str, *, key: str | bytes | None = None) -> str:
+    """Encrypt a value into a token that can stand for it anywhere in conf.
+
+    Args:
+        raw: the value.
+        key: the key; the one of the environment (`load_key`) where left out.
+
+    Raises:
+        CredentialError: there is no usable key.
+    """
+    head = bytes((_LOG2_N, _R, _P)) + os.urandom(_SALT + _NONCE)
+    sealed = _cipher(head, key).encrypt(head[-_NONCE:], raw.encode(), PREFIX.encode() + head)
+    return PREFIX + _encode(head + sealed)
+
+
+def decrypt(token: str, *, key: str | bytes | None = None) -> str:
+    """Decrypt a token made by `encrypt`.
+
+    Args:
+        token: the token.
+        key: the key; the one of the environment (`load_key`) where left out.
+
+    Raises:
+        CredentialError: there is no usable key, it is not the one the token was made with, or the token was changed.
+    """
+    head, sealed = _split(token)
+    try:
+        return _cipher(head, key).decrypt(head[-_NONCE:], sealed, PREFIX.encode() + head).decode()
+    except InvalidTag:
+        raise CredentialError("an encrypted value does not open: wrong key, or the value was changed") from None
+
+
+def is_token(value: str) -> bool:
+    """Tell whether a value claims to be encrypted; an unknown version counts, so that it is never used as it stands."""
+    return value.startswith("enc:v")
+
+
+def rotate(text: str, old_key: str | bytes, new_key: str | bytes) -> str:
+    """Encrypt every token of a YAML text anew, leaving all other text as it is.
+
+    Raises:
+        CredentialError: a token, named by its line, does not open with the old key.
+    """
+
+    def renew(match: re.Match[str]) -> str:
+        try:
+            return encrypt(decrypt(match[0], key=old_key), key=new_key)
+        except CredentialError as exc:
+            raise CredentialError(f"line {text.count(chr(10), 0, match.start()) + 1}: {exc.what}") from None
+
+    return _TOKEN.sub(renew, text)
+
+
+def _read_key_file(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) or stat.S_IMODE(mode) & 0o077:
+            raise CredentialError(f"key file {path} can be used by others than its owner, or is no file", cure=f"run chmod 600 {path}")
+        key = path.read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise CredentialError(f"key file {path} cannot be read: {exc.strerror}", cure="set SALESTREAM_KEY_FILE to a readable file") from exc
+    except UnicodeDecodeError:
+        raise CredentialError(f"key file {path} is not text", cure="put the key as one line of text") from None
+    if not key:
+        raise CredentialError(f"key file {path} is empty", cure="put the key in it, as one line of text")
+    return key
+
+
+def _cipher(head: bytes, key: str | bytes | None) -> AESGCM:
+    secret = load_key() if key is None else key
+    secret = secret.encode() if isinstance(secret, str) else secret
+    if not secret:
+        raise CredentialError("the key is empty")
+    return AESGCM(_derive(secret, head[3:-_NONCE], head[0], head[1], head[2]))
+
+
+@lru_cache(maxsize=64)
+def _derive(secret: bytes, salt: bytes, log2_n: int, r: int, p: int) -> bytes:
+    return Scrypt(salt=salt, length=32, n=1 << log2_n, r=r, p=p).derive(secret)
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _split(token: str) -> tuple[bytes, bytes]:
+    body = token.removeprefix(PREFIX)
+    try:
+        data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    except ValueError:
+        data = b""
+    # Decoders skip foreign characters and spare bits; comparing with the one right spelling makes any changed byte an error.
+    if not token.startswith(PREFIX) or len(data) < _HEAD + _TAG or _encode(data) != body:
+        raise CredentialError("an encrypted value is malformed", cure=f"make it again with the encrypt command; it begins with {PREFIX}")
+    # The parameters come before the proof that they are ours, so their cost is bounded.
+    if not (1 <= data[0] <= 18 and 1 <= data[1] <= 16 and 1 <= data[2] <= 4):
+        raise CredentialError("an encrypted value was changed: its parameters are out of range")
+    return data[:_HEAD], data[_HEAD:]

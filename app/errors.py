@@ -1,0 +1,154 @@
+"""Every failure that a user can meet: one class each, with its code, cause and cure.
+
+The text of an error is one line, `CODE what happened; what to do`. It never holds a secret and never a stack trace.
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """Root of all own errors. Raise a concrete subclass.
+
+    Args:
+        what: what happened and to which file, table or setting, in one clause.
+        cure: what to do about it; the class's own cure where left out.
+    """
+
+    code = "PIPELINE"
+    exit_code = 1
+    cause = "Something in the pipeline failed."
+    cure = "Run the command again with --debug and read the trace."
+
+    def __init__(self, what: str, *, cure: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        if cure is not None:
+            self.cure = cure
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.code} {self.what}; {self.cure}".split())
+
+
+class TerminalError(PipelineError):
+    """Trying again cannot help: configuration, schema, SQL, ownership."""
+
+
+class TransientError(PipelineError):
+    """Trying again may help: deadlock, time-out, lost connection. Only these are retried."""
+
+
+class UsageError(TerminalError):
+    """The command line does not make sense."""
+
+    code = "USAGE"
+    exit_code = 2
+    cause = "An option or argument is missing, unknown or contradicts another."
+    cure = "see the command's --help"
+
+
+class ConfigError(TerminalError):
+    """Configuration cannot be read or does not hold together."""
+
+    code = "CONFIG"
+    exit_code = 2
+    cause = "A file in conf/, an environment variable or an override is missing, malformed or contradictory."
+    cure = "mend the named file and key, or set the named variable"
+
+
+class ContractError(ConfigError):
+    """conf/contract.yml does not describe a usable contract."""
+
+    code = "CONTRACT"
+    cause = "A column, type, alias, date format or rule in conf/contract.yml is malformed."
+    cure = "mend the named entry in conf/contract.yml"
+
+
+class CredentialError(TerminalError):
+    """An encrypted value or the key to it cannot be used."""
+
+    code = "CREDENTIAL"
+    exit_code = 2
+    cause = "The key is missing, wrong or readable by others, or an enc:v1: value was changed."
+    cure = "set SALESTREAM_KEY or SALESTREAM_KEY_FILE to the key the value was encrypted with"
+
+
+class EnvironmentFault(TerminalError):
+    """The machine lacks something: Java, disk space, a jar, a binary."""
+
+    code = "MACHINE"
+    exit_code = 2
+    cause = "Java is missing or of the wrong version, the disk is full, or a jar or binary was not fetched."
+    cure = "run make setup"
+
+
+class LocalServerError(TerminalError):
+    """An embedded server does not start, stop or answer."""
+
+    code = "LOCAL_SERVER"
+    cause = "The embedded S3 or MySQL server is not running or did not come up."
+    cure = "run ./spark-submit.sh local up and read its log below $SALESTREAM_HOME/log"
+
+
+class MySqlError(TerminalError):
+    """MySQL refused a statement: privilege, syntax, missing table or column."""
+
+    code = "MYSQL"
+    cause = "MySQL refused a statement or the login."
+    cure = "check mysql.* in the configuration, the grants, and that init-db has run"
+
+
+class MySqlUnavailable(TransientError):
+    """MySQL is out of reach, or the statement lost a race (deadlock, lock wait, lost connection)."""
+
+    code = "MYSQL_UNAVAILABLE"
+    cause = "No connection to MySQL, a lost connection, a deadlock or a lock wait time-out."
+    cure = "check that MySQL runs at mysql.host:mysql.port; the job retries by itself"
+
+
+class S3Error(TerminalError):
+    """S3 refused a request: credentials, permission, missing bucket."""
+
+    code = "S3"
+    cause = "S3 refused a request: wrong credentials, no permission on a prefix, no such bucket."
+    cure = "check s3.* in the configuration and the IAM policy"
+
+
+class S3Unavailable(TransientError):
+    """S3 is out of reach or asks to slow down."""
+
+    code = "S3_UNAVAILABLE"
+    cause = "No connection to S3, a time-out, or an answer 500, 503 or SlowDown."
+    cure = "check s3.endpoint_url and the network; the job retries by itself"
+
+
+class OwnershipError(TerminalError):
+    """Another instance holds the source, or has taken it over."""
+
+    code = "OWNED"
+    exit_code = 3
+    cause = "Another running instance holds this source, or a newer one has taken it over."
+    cure = "stop the other instance first, or leave the work to it"
+
+
+class LedgerError(TerminalError):
+    """The ledger contradicts what is about to be committed; nothing was committed."""
+
+    code = "LEDGER"
+    cause = "A control figure or a state in the ledger does not match; the batch was rolled back."
+    cure = "nothing was committed; report this with the log of the batch"
+
+
+class BatchFailed(TransientError):
+    """A micro-batch failed and nothing of it was committed."""
+
+    code = "BATCH"
+    cause = "A Spark job of the batch failed."
+    cure = "the job retries by itself; see the log for the first cause"
+
+
+class DimensionError(TerminalError):
+    """A dimension table cannot be used."""
+
+    code = "DIMENSION"
+    cause = "A dimension table holds a key more than once, or lacks a column."
+    cure = "mend the named rows of the dimension table"

@@ -1,0 +1,80 @@
+"""Named points where a test makes the real process die, fail or wait; off unless SALESTREAM_FAILPOINT is set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+
+from app.errors import TerminalError, UsageError
+
+FAILPOINTS = (
+    "after_discovery",
+    "after_claim",
+    "after_begin",
+    "after_scan",
+    "during_facts",
+    "after_stage",
+    "after_facts",
+    "after_quarantine",
+    "in_commit",
+    "after_commit",
+    "archive_copied",
+    "during_shutdown",
+    "during_refresh",
+    "release_claimed",
+)
+ACTIONS = ("kill", "raise", "pause")
+
+_hits: Counter[str] = Counter()
+_guard = threading.Lock()
+
+
+class InjectedFailure(TerminalError):
+    """A fail point was told to raise."""
+
+    code = "INJECTED"
+    cause = "SALESTREAM_FAILPOINT asks for a failure at this point; it is for tests only."
+    cure = "unset SALESTREAM_FAILPOINT"
+
+
+def parse(text: str) -> tuple[str, int, str]:
+    """Split `name[:nth[:kill|raise|pause]]`; nth is 1 and the action kill where left out.
+
+    Raises:
+        UsageError: the name or the action is unknown, or nth is not a positive number.
+    """
+    name, _, rest = text.partition(":")
+    nth, _, action = rest.partition(":")
+    if name not in FAILPOINTS or (action or "kill") not in ACTIONS or not (nth or "1").isdigit() or int(nth or "1") < 1:
+        raise UsageError(f"SALESTREAM_FAILPOINT={text!r} is not name[:nth[:kill|raise|pause]]", cure=f"use one of {', '.join(FAILPOINTS)}")
+    return name, int(nth or "1"), action or "kill"
+
+
+def failpoint(name: str) -> None:
+    """Pass through, or die, raise or wait here if the environment asks for it at this hit.
+
+    Raises:
+        InjectedFailure: the action is `raise`.
+    """
+    wanted = os.environ.get("SALESTREAM_FAILPOINT")
+    if not wanted:
+        return
+    target, nth, action = parse(wanted)
+    with _guard:
+        _hits[name] += 1
+        due = name == target and _hits[name] == nth
+    if not due:
+        return
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if action == "raise":
+        raise InjectedFailure(f"fail point {name} hit {nth} raised")
+    paused = os.environ.get("SALESTREAM_FAILPOINT_FILE", "")
+    if paused:
+        with open(paused, "w") as marker:
+            marker.write(name)
+    while not paused or os.path.exists(paused):
+        time.sleep(0.05)

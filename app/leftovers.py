@@ -1,0 +1,80 @@
+"""Leftovers of attempts that never committed: known by the attempt's key, removed before anything new is written (design: D4)."""
+
+from __future__ import annotations
+
+import logging
+
+from app.config import Config
+from app.core.marts import MARTS
+from app.ledger import Ledger
+from app.mysql import Tx
+from app.s3 import S3Client, abort_uploads, delete_below, list_page
+from app.sinks.facts import part_prefix
+from app.sinks.quarantine import pending_part_prefix, quarantine_part_prefix, quarantine_prefix
+
+log = logging.getLogger(__name__)
+
+MAGIC_FOLDER = "__magic_job-"
+
+
+def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str | None) -> int:
+    """Remove what every open attempt but `alive` left on S3 and in MySQL. Returns how many attempts were buried."""
+    dead = ledger.dead_attempts(alive)
+    for batch_key in dead:
+        for prefix in _planned_prefixes(ledger, config, batch_key):
+            delete_below(client, config.s3.bucket, prefix)
+        clear_rows(ledger, batch_key)
+        ledger.bury(batch_key)
+        log.info("leftovers of attempt=%s removed", batch_key)
+    if dead:
+        _clear_uploads(client, config, tuple(f"batch_key={key}/" for key in dead))
+    return len(dead)
+
+
+def clear_magic_trees(client: S3Client, config: Config) -> None:
+    """Remove the commit bookkeeping of killed jobs below every prefix that Spark writes to; only when no job runs."""
+    for prefix in _written_prefixes(config):
+        page, _ = list_page(client, config.s3.bucket, prefix + MAGIC_FOLDER)
+        if page:
+            delete_below(client, config.s3.bucket, prefix + MAGIC_FOLDER)
+
+
+def clear_rows(ledger: Ledger, batch_key: str) -> None:
+    """Delete the stage rows of a batch key that is committed or dead, in bounded steps."""
+    for table in STAGE_TABLES:
+        while ledger.write(lambda tx, table=table: _delete_page(tx, table, batch_key)):  # type: ignore[misc]
+            pass
+
+
+def clear_stage(ledger: Ledger) -> int:
+    """Delete the stage rows of every attempt that is over. Returns how many attempts had some."""
+    over = sorted(set().union(*(ledger.staged_keys(table) for table in STAGE_TABLES)) - set(ledger.dead_attempts(None)))
+    for batch_key in over:
+        clear_rows(ledger, batch_key)
+    return len(over)
+
+
+STAGE_TABLES = ("stage_file", *(mart.stage_table for mart in MARTS))
+DELETE_ROWS = 10_000
+
+
+def _delete_page(tx: Tx, table: str, batch_key: str) -> bool:
+    return tx.execute(f"DELETE FROM {table} WHERE batch_key = %s LIMIT {DELETE_ROWS}", (batch_key,)) == DELETE_ROWS
+
+
+def _planned_prefixes(ledger: Ledger, config: Config, batch_key: str) -> list[str]:
+    parts = ledger.planned_parts(batch_key)
+    facts = [part_prefix(config.s3, row["sales_month"], row["store_id"], batch_key) for row in parts["fact_part"]]
+    rejected = [quarantine_part_prefix(config.s3, row["load_date"], row["reason"], batch_key) for row in parts["quarantine_part"]]
+    pending = [pending_part_prefix(config.s3, batch_key) for _ in parts["pending_part"]]
+    return facts + rejected + pending
+
+
+def _clear_uploads(client: S3Client, config: Config, folders: tuple[str, ...]) -> None:
+    for prefix in _written_prefixes(config):
+        abort_uploads(client, config.s3.bucket, prefix, lambda key: any(folder in key for folder in folders))
+    clear_magic_trees(client, config)
+
+
+def _written_prefixes(config: Config) -> tuple[str, ...]:
+    return (config.s3.facts_prefix, config.s3.pending_prefix, quarantine_prefix(config.s3))

@@ -1,0 +1,49 @@
+"""Logging: text for people, JSON for machines, to standard error and on request to a rotating file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+import time
+
+from app.config import LoggingConfig
+
+TEXT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
+FILE_BYTES = 10 << 20
+FILE_COUNT = 5
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        entry = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["trace"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def set_up(config: LoggingConfig) -> None:
+    """Send our log lines where the configuration says; other libraries only speak from WARNING on."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if config.file is not None:
+        config.file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.handlers.RotatingFileHandler(config.file, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8"))
+    text = logging.Formatter(TEXT)
+    text.converter = time.gmtime
+    for handler in handlers:
+        handler.setFormatter(JsonFormatter() if config.format == "json" else text)
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+    logging.getLogger("app").setLevel(config.level)
+    # Its driver-side chatter about closed callback connections is no fault of the job.
+    logging.getLogger("py4j").setLevel(logging.ERROR)

@@ -1,0 +1,211 @@
+"""MySQL: connections, transactions, bounded retries. The only module that imports the driver."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pymysql
+import pymysql.cursors
+from pymysql.constants import CLIENT
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from app.config import MySqlConfig
+from app.errors import MySqlError, MySqlUnavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+# Server and client error numbers after which the same statement may succeed: too many connections, shutdown in progress, lock wait
+# time-out, deadlock, read-only during a fail-over, connection refused / lost / gone, query interrupted.
+TRANSIENT_ERRORS = frozenset({1040, 1053, 1205, 1213, 1290, 1317, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
+
+
+class Tx:
+    """One open transaction: runs bound statements and hides the driver's cursor."""
+
+    def __init__(self, connection: pymysql.Connection[Any]) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
+        """Run one statement and return the number of rows it matched."""
+        with self._connection.cursor() as cursor:
+            return int(cursor.execute(sql, tuple(args) or None))
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run one INSERT for many rows, sent as multi-row statements."""
+        if not rows:
+            return 0
+        with self._connection.cursor() as cursor:
+            return int(cursor.executemany(sql, rows) or 0)
+
+    def insert(self, sql: str, args: Sequence[Any]) -> int:
+        """Run one INSERT and return the AUTO_INCREMENT value it made."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, tuple(args))
+            return int(cursor.lastrowid or 0)
+
+    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Row]:
+        """Run one SELECT and return all its rows; only for results that the batch bounds."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, tuple(args) or None)
+            return list(cursor.fetchall())
+
+    def row(self, sql: str, args: Sequence[Any] = ()) -> Row | None:
+        """Run one SELECT and return its first row, or None."""
+        found = self.rows(sql, args)
+        return found[0] if found else None
+
+    def scalar(self, sql: str, args: Sequence[Any] = ()) -> Any:
+        """Run one SELECT and return the first column of its first row, or None."""
+        found = self.row(sql, args)
+        return next(iter(found.values())) if found else None
+
+
+class Database:
+    """Connections to one MySQL database, one for each thread that asks, opened when first needed."""
+
+    def __init__(self, config: MySqlConfig) -> None:
+        self.config = config
+        self._local = threading.local()
+
+    def connect(self) -> pymysql.Connection[Any]:
+        """Open a new connection: UTC, strict mode, READ COMMITTED, matched-row counts.
+
+        Raises:
+            MySqlUnavailable: the server does not answer.
+            MySqlError: the server refuses the login or the database.
+        """
+        c = self.config
+        with translated(f"mysql.host={c.host}:{c.port} database={c.database} user={c.user}"):
+            return pymysql.connect(
+                host=c.host,
+                port=c.port,
+                user=c.user,
+                password=c.password.get_secret_value(),
+                database=c.database,
+                charset="utf8mb4",
+                cursorclass=pymysql.cursors.DictCursor,
+                client_flag=CLIENT.FOUND_ROWS,
+                connect_timeout=c.connect_timeout_seconds,
+                ssl=tls_context(c),
+                # A connection without autocommit would keep a read view open between two looks at the ledger.
+                autocommit=True,
+                init_command=(
+                    "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO'"
+                ),
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """Open a transaction on this thread's connection; commit at the end, roll back on any exception."""
+        connection = self._thread_connection()
+        with translated(f"mysql.host={self.config.host}:{self.config.port}"):
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                connection.begin()
+                yield Tx(connection)
+                connection.commit()
+            except BaseException:
+                self._abandon(connection)
+                raise
+
+    def run(self, work: Callable[[Tx], T], *, attempts: int = 5) -> T:
+        """Run `work` in a transaction of its own, again after a Transient error, up to `attempts` times."""
+        for attempt in retrying(attempts):
+            with attempt, self.transaction() as tx:
+                return work(tx)
+        raise AssertionError("unreachable: tenacity re-raises")
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection = getattr(self._local, "connection", None)
+        self._local.connection = None
+        if connection is not None and connection.open:
+            connection.close()
+
+    def _thread_connection(self) -> pymysql.Connection[Any]:
+        connection: pymysql.Connection[Any] | None = getattr(self._local, "connection", None)
+        if connection is None or not connection.open:
+            connection = self.connect()
+            self._local.connection = connection
+        return connection
+
+    def _abandon(self, connection: pymysql.Connection[Any]) -> None:
+        # Closing rolls back on the server and never blocks on a connection whose state is unknown.
+        self._local.connection = None
+        if connection.open:
+            try:
+                connection.rollback()
+            except pymysql.MySQLError as exc:
+                log.debug("rollback failed, the server rolls back by itself: %s", exc)
+            connection.close()
+
+
+def tls_context(config: MySqlConfig) -> ssl.SSLContext | None:
+    """Return the TLS context that `mysql.tls` asks for, or None for a plain connection."""
+    if config.tls == "off":
+        return None
+    context = ssl.create_default_context(cafile=str(config.tls_ca) if config.tls_ca else None)
+    if config.tls == "required":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def retrying(attempts: int) -> Retrying:
+    """Return the retry policy for Transient MySQL errors: exponential back-off with jitter, 0.1 s to 5 s."""
+    return Retrying(
+        retry=retry_if_exception_type(MySqlUnavailable),
+        stop=stop_after_attempt(attempts),
+        wait=wait_exponential_jitter(initial=0.1, max=5),
+        before_sleep=lambda state: log.warning("mysql retry=%d error=%s", state.attempt_number, _outcome(state)),
+        reraise=True,
+    )
+
+
+def _outcome(state: Any) -> str:
+    return str(state.outcome.exception()) if state.outcome else ""
+
+
+@contextmanager
+def translated(target: str) -> Iterator[None]:
+    """Turn driver errors into MySqlUnavailable (Transient) or MySqlError (Terminal), naming `target`."""
+    try:
+        yield
+    except pymysql.MySQLError as exc:
+        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
+        text = str(exc.args[1] if len(exc.args) > 1 else exc)
+        kind = MySqlUnavailable if number in TRANSIENT_ERRORS or isinstance(exc, pymysql.InterfaceError) else MySqlError
+        raise kind(f"{target}: error {number}: {text}") from exc
+    except (ConnectionError, TimeoutError) as exc:
+        raise MySqlUnavailable(f"{target}: {exc}") from exc
+
+
+def jdbc_options(config: MySqlConfig) -> dict[str, str]:
+    """Return the options of Spark's JDBC source and sink for this database; `password` is redacted by Spark wherever it shows options."""
+    ssl_mode = {"off": "DISABLED", "required": "REQUIRED", "verify": "VERIFY_IDENTITY"}[config.tls]
+    settings = {
+        "rewriteBatchedStatements": "true",
+        "useServerPrepStmts": "false",
+        "connectionTimeZone": "UTC",
+        "characterEncoding": "UTF-8",
+        "sslMode": ssl_mode,
+        "allowPublicKeyRetrieval": "true",
+        "connectTimeout": str(config.connect_timeout_seconds * 1000),
+        "tinyInt1isBit": "false",
+    }
+    query = "&".join(f"{name}={value}" for name, value in settings.items())
+    return {
+        "url": f"jdbc:mysql://{config.host}:{config.port}/{config.database}?{query}",
+        "driver": "com.mysql.cj.jdbc.Driver",
+        "user": config.user,
+        "password": config.password.get_secret_value(),
+    }

@@ -1,0 +1,84 @@
+"""The database schema: numbered SQL files applied once each, by yoyo-migrations, and the sample dimensions."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from app.config import MySqlConfig
+from app.errors import MySqlError
+from app.mysql import Database, translated
+
+if TYPE_CHECKING:
+    from yoyo.migrations import MigrationList
+
+log = logging.getLogger(__name__)
+
+SQL_FOLDER = Path(__file__).resolve().parent.parent / "scripts" / "sql"
+SEED_FILE = SQL_FOLDER / "seed_dimensions.sql"
+MIGRATIONS_TABLE = "schema_migration"
+
+
+def _migrations() -> MigrationList:
+    from yoyo import read_migrations
+
+    return read_migrations(str(SQL_FOLDER)).filter(lambda migration: migration.id[:1].isdigit())
+
+
+def apply_migrations(config: MySqlConfig) -> list[str]:
+    """Apply the SQL files that the database does not have yet, in order. Returns their names.
+
+    Raises:
+        MySqlError: a statement is refused; the files before it stay applied.
+        MySqlUnavailable: the server does not answer.
+    """
+    from yoyo import get_backend
+
+    Database(config).connect().close()
+    address = (
+        f"mysql://{quote(config.user, safe='')}:{quote(config.password.get_secret_value(), safe='')}"
+        f"@{config.host}:{config.port}/{quote(config.database, safe='')}"
+    )
+    with translated(f"mysql.database={config.database}"):
+        backend = get_backend(address, migration_table=MIGRATIONS_TABLE)
+        with backend.lock():
+            todo = backend.to_apply(_migrations())
+            names = [migration.id for migration in todo]
+            backend.apply_migrations(todo)
+    return names
+
+
+def pending_migrations(db: Database) -> list[str]:
+    """Return the names of the SQL files that the database has not seen.
+
+    Raises:
+        MySqlError: the database was never initialised.
+    """
+    known = [path.stem for path in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
+    try:
+        applied = {row["migration_id"] for row in db.run(lambda tx: tx.rows(f"SELECT migration_id FROM {MIGRATIONS_TABLE}"))}
+    except MySqlError as exc:
+        raise MySqlError(f"database {db.config.database} has no ledger tables", cure="run ./spark-submit.sh init-db") from exc
+    return [name for name in known if name not in applied]
+
+
+def require_current(db: Database) -> None:
+    """Check that the database is at this version's level.
+
+    Raises:
+        MySqlError: SQL files are missing; they are named.
+    """
+    missing = pending_migrations(db)
+    if missing:
+        raise MySqlError(f"database {db.config.database} lacks {', '.join(missing)}", cure="run ./spark-submit.sh init-db")
+
+
+def seed_dimensions(db: Database) -> int:
+    """Load the sample dimensions; rows that exist are left as they are. Returns the number of statements run."""
+    import sqlparse
+
+    statements = [text for text in sqlparse.split(SEED_FILE.read_text(encoding="utf-8")) if sqlparse.format(text, strip_comments=True).strip(" ;\n")]
+    db.run(lambda tx: [tx.execute(statement.rstrip(";")) for statement in statements])
+    return len(statements)

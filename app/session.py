@@ -1,0 +1,83 @@
+"""The Spark session: every setting in one place, with its reason."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+from app.config import Config
+
+# The magic committer: one multipart upload per file, completed at job commit; 26 times faster than renaming (design: D4).
+MAGIC_COMMITTER = {
+    "spark.sql.sources.commitProtocolClass": "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol",
+    "spark.sql.parquet.output.committer.class": "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter",
+    "spark.hadoop.fs.s3a.committer.name": "magic",
+    "spark.hadoop.fs.s3a.committer.magic.track.commits.in.memory.enabled": "true",
+    # True by default, and then one job aborts another's uploads below the same folder; we clean up by batch key ourselves.
+    "spark.hadoop.fs.s3a.committer.abort.pending.uploads": "false",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+}
+
+STREAM_SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    # A rule that divides by zero is a broken rule of one row, not the end of the stream; conversions are explicit try_* and checked.
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    # A task that runs twice at once would write its stage rows twice.
+    "spark.speculation": "false",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.python.worker.reuse": "true",
+    "spark.sql.streaming.stopTimeout": "60s",
+    "spark.sql.streaming.pollingDelay": "50ms",
+    # Progress and checkpoint bookkeeping nobody reads: the ledger is the truth.
+    "spark.sql.streaming.numRecentProgressUpdates": "10",
+    "spark.sql.streaming.minBatchesToRetain": "10",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.parquet.compression.codec": "zstd",
+}
+
+
+def build_session(config: Config) -> SparkSession:
+    """Build the job's session. Settings given to spark-submit win; `spark.conf` of the configuration comes next."""
+    builder = SparkSession.builder.appName(f"salestream-{config.env}")
+    for name, value in settings(config).items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    hadoop = session.sparkContext._jsc.hadoopConfiguration()  # type: ignore[union-attr]
+    for name, value in s3a_credentials(config).items():
+        hadoop.set(name, value)
+    return session
+
+
+def settings(config: Config) -> dict[str, str]:
+    """Return all settings of the session but the credentials."""
+    s3 = config.s3
+    s3a = {
+        "spark.hadoop.fs.s3a.endpoint.region": s3.region,
+        "spark.hadoop.fs.s3a.path.style.access": str(s3.path_style).lower(),
+        "spark.hadoop.fs.s3a.connection.maximum": str(max(64, s3.max_connections)),
+        "spark.hadoop.fs.s3a.attempts.maximum": "5",
+        "spark.hadoop.fs.s3a.retry.limit": "5",
+        "spark.hadoop.fs.s3a.create.performance": "true",
+        "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions),
+    }
+    if s3.endpoint_url:
+        s3a["spark.hadoop.fs.s3a.endpoint"] = s3.endpoint_url
+        s3a["spark.hadoop.fs.s3a.connection.ssl.enabled"] = str(s3.endpoint_url.startswith("https")).lower()
+    return MAGIC_COMMITTER | STREAM_SETTINGS | s3a | config.spark.conf
+
+
+def s3a_credentials(config: Config) -> dict[str, str]:
+    """Return s3a's keys; empty when the standard AWS provider chain is to be used."""
+    s3 = config.s3
+    if s3.access_key_id is None or s3.secret_access_key is None:
+        return {}
+    keys = {"fs.s3a.access.key": s3.access_key_id, "fs.s3a.secret.key": s3.secret_access_key.get_secret_value()}
+    provider = "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"
+    if s3.session_token is not None:
+        keys["fs.s3a.session.token"] = s3.session_token.get_secret_value()
+        provider = "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
+    return keys | {"fs.s3a.aws.credentials.provider": provider}

@@ -1,0 +1,72 @@
+"""Archive: a finished file's object moves out of the source prefix, never over another one (design: D5, Archive)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from app.config import Config
+from app.errors import TransientError
+from app.failpoints import failpoint
+from app.ledger import FileState, Ledger, SourceFile
+from app.s3 import S3Client, copy_version, delete_version, head
+
+log = logging.getLogger(__name__)
+
+MAX_KEY_BYTES = 1024
+QUEUE_PAGE = 1000
+
+
+def target_key(config: Config, file: SourceFile) -> str:
+    """Return where a file's object goes: `<processed or error>/<date>/<file_id>/<key below the source prefix>`.
+
+    The file id makes it unique, so nothing archived is ever overwritten; a key that would be too long loses its beginning.
+    """
+    s3 = config.s3
+    prefix = s3.processed_prefix if file.state == FileState.COMMITTED else s3.error_prefix
+    folder = f"{prefix}{file.finished_at:%Y-%m-%d}/{file.id}/"
+    name = file.version.key.removeprefix(s3.source_prefix).encode()
+    room = MAX_KEY_BYTES - len(folder.encode())
+    return folder + (name if len(name) <= room else name[-room:]).decode(errors="ignore")
+
+
+def archive_file(client: S3Client, config: Config, ledger: Ledger, file: SourceFile) -> bool:
+    """Move one object: copy exactly the booked version, compare, delete it if it is still that version, note it.
+
+    Safe to repeat after a crash anywhere in between. Returns False when the booked version was gone before the copy.
+    """
+    target = target_key(config, file)
+    copied = head(client, file.version.bucket, target)
+    etag = copied.etag if copied and copied.size == file.version.size else copy_version(client, file.version, target)
+    if etag is None:
+        log.warning("archive file=%d key=%r: the booked version is gone, nothing was moved", file.id, file.version.key)
+        ledger.archived(file.id, None, None)
+        return False
+    failpoint("archive_copied")
+    if not delete_version(client, file.version):
+        log.info("archive file=%d key=%r: a newer version stays in the source prefix", file.id, file.version.key)
+    ledger.archived(file.id, target, etag)
+    return True
+
+
+def archive_due(client: S3Client, config: Config, ledger: Ledger, wanted: Callable[[], bool]) -> int:
+    """Move what is due, several at a time, while `wanted()`. A move that fails Transiently stays due. Returns how many moved."""
+    moved = 0
+    with ThreadPoolExecutor(config.stream.archive_threads, thread_name_prefix="archive") as pool:
+        while wanted():
+            due = ledger.archive_due(QUEUE_PAGE)
+            done = sum(pool.map(lambda file: _archive_or_leave(client, config, ledger, file), due))
+            moved += done
+            if done == 0 or len(due) < QUEUE_PAGE:
+                break
+    return moved
+
+
+def _archive_or_leave(client: S3Client, config: Config, ledger: Ledger, file: SourceFile) -> bool:
+    try:
+        archive_file(client, config, ledger, file)
+    except TransientError as exc:
+        log.warning("archive file=%d key=%r stays due: %s", file.id, file.version.key, exc)
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""Marts in MySQL: executors stage a batch's deltas, the final transaction merges them (design: D5 step 7, D7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.config import MartsConfig
+from app.core.marts import Mart
+from app.errors import LedgerError
+from app.mysql import Tx
+
+@dataclass(frozen=True)
+class Totals:
+    """Control figures of what is about to be committed."""
+
+    rows: int
+    amount: Decimal
+
+
+def check_stage(tx: Tx, mart: Mart, batch_key: str, facts: Totals) -> None:
+    """Compare the staged deltas with what the facts write observed.
+
+    Raises:
+        LedgerError: rows or amount differ.
+    """
+    measure = next(iter(mart.measures))
+    row = tx.row(
+        f"SELECT COALESCE(SUM(row_count), 0) AS row_total, COALESCE(SUM({measure}), 0) AS amount FROM {mart.stage_table} WHERE batch_key = %s",
+        (batch_key,),
+    )
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    staged = Totals(int(row["row_total"]), Decimal(row["amount"]))
+    if staged != facts:
+        raise LedgerError(f"batch {batch_key}: {mart.stage_table} holds {staged}, the facts hold {facts}")
+
+
+def merge(tx: Tx, mart: Mart, batch_key: str, config: MartsConfig) -> int:
+    """Add the staged deltas to the mart and rank the touched groups again. Returns the number of touched mart rows."""
+    key = tx.execute(merge_sql(mart), (batch_key,))
+    if mart.ranked_within:
+        tx.execute(incentive_sql(mart, config.tie_rule), (batch_key, config.incentive_rate))
+    return key
+
+
+def merge_sql(mart: Mart) -> str:
+    """Return the upsert from stage to mart: measures are added, attributes overwritten (SCD type 1)."""
+    columns = ", ".join(mart.columns)
+    sums = [f"{c} = {mart.table}.{c} + s.{c}" for c in (*mart.measures, "row_count")]
+    latest = [f"{c} = s.{c}" for c in mart.attributes]
+    return (
+        f"INSERT INTO {mart.table} ({columns}, updated_at)"
+        f" SELECT {', '.join(f's.{c}' for c in mart.columns)}, UTC_TIMESTAMP(6) FROM {mart.stage_table} s WHERE s.batch_key = %s"
+        f" ON DUPLICATE KEY UPDATE {', '.join([*sums, *latest, 'updated_at = UTC_TIMESTAMP(6)'])}"
+    )
+
+
+def incentive_sql(mart: Mart, tie_rule: str) -> str:
+    """Return the statement that gives each touched group's leader the incentive and everybody else 0.
+
+    Every seller of a touched group is written, because a new leader takes the incentive from the old one. `all`: each tied leader
+    gets it; `first`: the one with the lowest id. ROUND on DECIMAL is half away from zero, and the incentive is never negative.
+    """
+    group = mart.ranked_within
+    seller = next(column for column in mart.grain if column not in group)
+    touched = f"(SELECT DISTINCT {', '.join(group)} FROM {mart.stage_table} WHERE batch_key = %s) g"
+    on_group = " AND ".join(f"g.{c} = m.{c}" for c in group)
+    partition = ", ".join(f"m.{c}" for c in group)
+    rank = "RANK()" if tie_rule == "all" else "ROW_NUMBER()"
+    order = "m.total_sales DESC" if tie_rule == "all" else f"m.total_sales DESC, m.{seller}"
+    keys = ", ".join(f"m.{c}" for c in (*group, seller))
+    ranked = (
+        f"(SELECT {keys}, {rank} OVER (PARTITION BY {partition} ORDER BY {order}) AS place FROM {mart.table} m JOIN {touched} ON {on_group}) r"
+    )
+    on_row = " AND ".join(f"t.{c} = r.{c}" for c in (*group, seller))
+    return (
+        f"UPDATE {mart.table} t JOIN {ranked} ON {on_row}"
+        " SET t.incentive = IF(r.place = 1 AND t.total_sales > 0, ROUND(t.total_sales * %s, 2), 0), t.updated_at = UTC_TIMESTAMP(6)"
+    )
+

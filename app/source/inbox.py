@@ -1,0 +1,72 @@
+"""The streaming source `s3_csv_inbox`: its offsets are batch numbers of the ledger, its rows the numbers themselves.
+
+Spark runs the reader in a planner process of its own. The options name the configuration; they never hold a value of it, because
+options show in query plans (design: D1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
+from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
+from pyspark.sql.types import LongType, StructField, StructType
+
+from app.source.planner import Planner, open_planner
+
+INBOX_FORMAT = "s3_csv_inbox"
+INBOX_SCHEMA = StructType([StructField("batch", LongType(), nullable=False)])
+
+Offset = dict[str, int]
+
+
+class InboxReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
+    """Hands out one planned micro-batch after another. Spark also pickles it for tasks, so connections are opened on first use."""
+
+    def __init__(self, env: str, conf_dir: str, epoch: int, after: int) -> None:
+        self.env = env
+        self.conf_dir = conf_dir
+        self.epoch = epoch
+        self.after = after
+
+    @cached_property
+    def planner(self) -> Planner:
+        """The planner of this process."""
+        return open_planner(self.env, Path(self.conf_dir), self.epoch)
+
+    def initialOffset(self) -> Offset:
+        """Start behind everything that was finished before the query started: a lost checkpoint is every start's case."""
+        return {"batch": self.after}
+
+    def read(self, start: Offset) -> tuple[Iterator[tuple[int]], Offset]:
+        """Plan the next batch, or answer with the same offset when there is nothing to do."""
+        batch = self.planner.next_batch(start["batch"])
+        # Spark needs an iterator it can copy, which a generator is not.
+        return (iter([(batch,)]), {"batch": batch}) if batch is not None else (iter([]), start)
+
+    def readBetweenOffsets(self, start: Offset, end: Offset) -> Iterator[tuple[int]]:
+        """Repeat the numbers of a range; the claims behind them never change."""
+        return iter([(number,) for number in range(start["batch"] + 1, end["batch"] + 1)])
+
+    def prepareForTriggerAvailableNow(self) -> None:
+        """Write everything that is in the prefix now into the ledger; later drops are left to the next run."""
+        self.planner.freeze()
+
+
+class InboxSource(DataSource):
+    """`spark.readStream.format("s3_csv_inbox")`; options: env, conf_dir, epoch, after."""
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the format's name."""
+        return INBOX_FORMAT
+
+    def schema(self) -> StructType:
+        """Return the source's schema: one row per batch number."""
+        return INBOX_SCHEMA
+
+    def simpleStreamReader(self, schema: StructType) -> InboxReader:
+        """Open the reader in the planner process."""
+        return InboxReader(self.options["env"], self.options["conf_dir"], int(self.options["epoch"]), int(self.options["after"]))

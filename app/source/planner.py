@@ -1,0 +1,108 @@
+"""Discovery and planning: list the prefix, write new object versions into the ledger, claim them for a batch (design: D1)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from app import local
+from app.config import Config, home_of, load_config
+from app.core.keys import ignore_rule
+from app.ledger import Ledger
+from app.mysql import Database
+from app.s3 import ObjectVersion, list_page, make_client
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+
+
+class Pages(Protocol):
+    """Lists one page of the prefix behind a key: the objects, and whether more follow."""
+
+    def __call__(self, *, start_after: str) -> tuple[list[ObjectVersion], bool]: ...
+
+
+class Planner:
+    """Plans one micro-batch at a time: what is claimable first, then what a listing adds."""
+
+    def __init__(self, config: Config, ledger: Ledger, pages: Pages, clock: Clock) -> None:
+        self.config = config
+        self.ledger = ledger
+        self.pages = pages
+        self.clock = clock
+        self._frozen = False
+        # Where the last listing stopped. A long backlog is walked page by page instead of from its beginning at every trigger.
+        self._resume_after = ""
+
+    def freeze(self) -> None:
+        """List everything that is there now, and nothing after that."""
+        for _ in self._listing():
+            pass
+        self._frozen = True
+
+    def next_batch(self, after: int) -> int | None:
+        """Return the number of the next batch to run: planned earlier, an operation, or newly claimed files."""
+        waiting = self.ledger.next_batch(after)
+        if waiting is not None:
+            return waiting
+        operation = self.ledger.claim_operation()
+        if operation is not None:
+            return operation
+        limits = self.config.stream
+        if not self._frozen and not self._is_full():
+            for _ in self._listing():
+                if self._is_full():
+                    break
+        return self.ledger.claim_files(limits.max_files_per_trigger, limits.max_bytes_per_trigger)
+
+    def _is_full(self) -> bool:
+        limits = self.config.stream
+        files, size = self.ledger.claimable(limits.max_files_per_trigger)
+        return files >= limits.max_files_per_trigger or size >= limits.max_bytes_per_trigger
+
+    def _listing(self) -> Iterator[int]:
+        """Walk the whole prefix once, beginning where the last walk stopped; yield the new files of each page."""
+        began_after, wrapped = self._resume_after, False
+        while True:
+            page, more = self.pages(start_after=self._resume_after)
+            self._resume_after = page[-1].key if page and more else ""
+            yield self.ledger.discover([version for version in page if self._is_ready(version)])
+            if not more:
+                if wrapped or not began_after:
+                    return
+                wrapped = True
+            elif wrapped and self._resume_after >= began_after:
+                return
+
+    def _is_ready(self, version: ObjectVersion) -> bool:
+        rule = ignore_rule(version.key.removeprefix(self.config.s3.source_prefix))
+        if rule:
+            log.debug("ignored key=%r rule=%s", version.key, rule)
+            return False
+        settled = self.clock() - timedelta(seconds=self.config.stream.settle_seconds)
+        return version.size > 0 or version.last_modified <= settled
+
+
+def open_planner(env: str, conf_dir: Path, epoch: int) -> Planner:
+    """Build the planner of the planner process from a reference to the configuration.
+
+    Raises:
+        ConfigError: the configuration cannot be read in the planner process.
+    """
+    found = local.read_env(home_of())
+    config = load_config(env, conf_dir=conf_dir, defaults=found.variables() if found else {})
+    return planner_of(config, Ledger(Database(config.mysql), epoch))
+
+
+def planner_of(config: Config, ledger: Ledger) -> Planner:
+    """Build a planner on real S3 and the real clock."""
+    client = make_client(config.s3)
+
+    def pages(*, start_after: str) -> tuple[list[ObjectVersion], bool]:
+        return list_page(client, config.s3.bucket, config.s3.source_prefix, start_after=start_after)
+
+    return Planner(config, ledger, pages, lambda: datetime.now(UTC))

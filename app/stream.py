@@ -1,0 +1,173 @@
+"""Composition root of `run`: session, source, trigger, checkpoint, foreachBatch; supervise, stop."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from app import owner
+from app.batch import BatchRunner
+from app.config import Config
+from app.core.contract import load_contract
+from app.dimensions import Dimensions
+from app.errors import BatchFailed, PipelineError
+from app.evaluate import Job
+from app.failpoints import failpoint
+from app.housekeeping import Housekeeper
+from app.leftovers import clear_leftovers, clear_magic_trees
+from app.ledger import Ledger
+from app.mysql import Database
+from app.schema import require_current
+from app.session import build_session
+from app.source.inbox import INBOX_FORMAT, INBOX_SCHEMA, InboxSource
+
+log = logging.getLogger(__name__)
+
+KEPT_CHECKPOINTS = 3
+TICK_SECONDS = 0.25
+
+
+class StopRequest:
+    """Remembers that SIGINT or SIGTERM asked for a stop; the running micro-batch is finished first."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def install(self) -> None:
+        """Catch both signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        log.info("stop requested by %s: finishing the running micro-batch", signal.Signals(number).name)
+        self._event.set()
+
+    def __call__(self) -> bool:
+        """Tell whether a stop was asked for."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not longer than until a stop is asked for."""
+        self._event.wait(seconds)
+
+
+def run(config: Config, *, once: bool) -> None:
+    """Run the stream until it is stopped, or until everything that is there now is done.
+
+    Raises:
+        PipelineError: the stream cannot go on; nothing is half done.
+    """
+    stop = StopRequest()
+    stop.install()
+    contract = load_contract(config.contract_path)
+    db = Database(config.mysql)
+    require_current(db)
+    ownership = owner.acquire(db, f"s3://{config.s3.bucket}/{config.s3.source_prefix}", config.stream.takeover_seconds)
+    try:
+        spark = build_session(config)
+        ledger = Ledger(db, ownership.epoch)
+        job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
+        runner = BatchRunner(job, stop)
+        keeper = Housekeeper(job, ownership, lambda: not stop())
+        recover(job, runner)
+        supervise(start_query(job, runner, once=once), runner, keeper, stop)
+        if once and not stop():
+            drain(job, runner, keeper, stop)
+        failpoint("during_shutdown")
+        spark.stop()
+    finally:
+        owner.release(db, ownership)
+
+
+def recover(job: Job, runner: BatchRunner) -> None:
+    """Clear what earlier runs left and finish the batches they began; the last-run check of the seed."""
+    unfinished = job.ledger.unfinished()
+    if unfinished:
+        log.warning("last run left batches %s unfinished: finishing them now", unfinished)
+    clear_leftovers(job.ledger, job.config, job.clients(), alive=None)
+    clear_magic_trees(job.clients(), job.config)
+    runner.finish_planned()
+
+
+def start_query(job: Job, runner: BatchRunner, *, once: bool) -> StreamingQuery:
+    """Start the streaming query: batch numbers from the inbox, every one of them through `process_batch`."""
+    job.spark.dataSource.register(InboxSource)
+    trigger: dict[str, Any] = {"availableNow": True} if once else {"processingTime": job.config.stream.trigger_interval}
+    return (
+        job.spark.readStream.format(INBOX_FORMAT)
+        .schema(INBOX_SCHEMA)
+        .options(env=job.config.env, conf_dir=str(job.config.conf_dir), epoch=str(job.ledger.epoch), after=str(job.ledger.last_batch()))
+        .load()
+        .writeStream.queryName("salestream")
+        .foreachBatch(runner)
+        .option("checkpointLocation", str(fresh_checkpoint(job.config.checkpoint_root, job.ledger.epoch)))
+        .trigger(**trigger)
+        .start()
+    )
+
+
+def fresh_checkpoint(root: Path, epoch: int) -> Path:
+    """Return a new checkpoint folder for this epoch and remove all but the last few; the ledger is what is remembered."""
+    folder = root / str(epoch)
+    if folder.exists():
+        # Only a foreign or restored ledger hands out an epoch twice; its checkpoint says nothing about this run.
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    old = sorted((p for p in root.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: p.stat().st_mtime)
+    for path in old[:-KEPT_CHECKPOINTS]:
+        shutil.rmtree(path, ignore_errors=True)
+    return folder
+
+
+def supervise(query: StreamingQuery, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest) -> None:
+    """Do the housekeeping while the query runs; end when it ends or when a stop is asked for.
+
+    Raises:
+        PipelineError: the query or the housekeeping failed.
+    """
+    try:
+        while query.isActive and not stop():
+            keeper.tick()
+            stop.wait(TICK_SECONDS)
+    finally:
+        runner.wait_idle(keeper.job.config.stream.stop_timeout_seconds)
+        query.stop()
+    raise_failure(query, runner)
+
+
+def raise_failure(query: StreamingQuery, runner: BatchRunner) -> None:
+    """Raise what ended the query, as our own error where it was one."""
+    if isinstance(runner.failure, PipelineError):
+        raise runner.failure
+    failure = query.exception()
+    if failure is not None and not runner.stopping():
+        raise BatchFailed(planner_error(str(failure))) from runner.failure
+
+
+def planner_error(text: str) -> str:
+    """Return the line of a failed query that says what happened; an error of the planner process ends its Python trace."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ends = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Unavailable|Failed|Exception)\b.*: ", line) and "org.apache" not in line]
+    own = [line.split(": ", 1)[1] for line in ends if line.startswith("app.errors.")]
+    return (own or ends or lines or ["the query failed"])[-1]
+
+
+def drain(job: Job, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest) -> None:
+    """Before `--once` exits: archive everything, release what can be released, until nothing is left to do."""
+    while not stop():
+        done = keeper.tick()
+        while job.ledger.claim_operation() is not None:
+            runner.finish_planned()
+            done += 1
+        if not done:
+            return

@@ -1,0 +1,22 @@
+#!/usr/bin/env python3
+"""Write CSVs without the required column store_id, with payment_mode and a quoted list: rejected as a whole."""
+
+from __future__ import annotations
+
+import generator_cli as cli
+import generators
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the files that the arguments ask for."""
+    parser = cli.parser(__doc__, rows=200)
+    args = cli.checked(parser, argv)
+    files = (
+        (name, generators.fewer_column_rows(rng, args.rows, start=args.start, end=args.end))
+        for name, rng in cli.numbered("fewer_columns", args)
+    )
+    cli.write_files(parser, args, generators.FEWER_HEADER, files)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The one entry point: ./spark-submit.sh [spark-submit options --] COMMAND [options]
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+python=$root/.venv/bin/python
+if [ ! -x "$python" ]; then
+  echo "salestream: MACHINE there is no $root/.venv; run make setup" >&2
+  exit 2
+fi
+
+# What stands before a `--` belongs to spark-submit.
+spark_args=()
+for arg in "$@"; do
+  if [ "$arg" = "--" ]; then
+    while [ "$1" != "--" ]; do spark_args+=("$1"); shift; done
+    shift
+    break
+  fi
+done
+
+case "${1:-}" in
+  run) ;;
+  *)
+    if [ "${#spark_args[@]}" -gt 0 ]; then
+      echo "salestream: USAGE only run goes through spark-submit; leave out what stands before the --" >&2
+      exit 2
+    fi
+    exec "$python" "$root/app/main.py" "$@" ;;
+esac
+for arg in "$@"; do
+  case "$arg" in --help|-h) exec "$python" "$root/app/main.py" "$@" ;; esac
+done
+
+. "$root/scripts/packages.sh"
+export SPARK_HOME="${SPARK_HOME:-$("$python" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])')}"
+export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}" PYSPARK_DRIVER_PYTHON="${PYSPARK_DRIVER_PYTHON:-$python}"
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
+
+# SIGTERM to spark-submit's JVM would cut a running micro-batch short. So it gets a session of its own, and a signal to this script
+# goes to the Python driver, which finishes the batch first.
+SALESTREAM_DRIVER_PID_FILE=$(mktemp "${TMPDIR:-/tmp}/salestream-driver.XXXXXX")
+export SALESTREAM_DRIVER_PID_FILE
+trap 'rm -f "$SALESTREAM_DRIVER_PID_FILE"' EXIT
+setsid "$SPARK_HOME/bin/spark-submit" --packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES" \
+  --driver-memory "${SALESTREAM__SPARK__DRIVER_MEMORY:-1g}" ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" &
+job=$!
+stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }
+trap stop INT TERM HUP
+code=0
+while kill -0 "$job" 2>/dev/null; do
+  code=0
+  wait "$job" || code=$?
+done
+exit "$code"
