@@ -43,7 +43,8 @@ export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
 SALESTREAM_DRIVER_PID_FILE=$(mktemp "${TMPDIR:-/tmp}/salestream-driver.XXXXXX")
 export SALESTREAM_DRIVER_PID_FILE
 trap 'rm -f "$SALESTREAM_DRIVER_PID_FILE"' EXIT
-setsid "$SPARK_HOME/bin/spark-submit" --packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES" \
+setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
+  --driver-java-options "-Dlog4j2.configurationFile=file:$root/conf/log4j2.properties" --packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES" \
   --driver-memory "${SALESTREAM__SPARK__DRIVER_MEMORY:-1g}" ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" &
 job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }

@@ -34,6 +34,7 @@ from app.sinks.facts import write_facts
 from app.sinks.jdbc import append_rows
 from app.sinks.marts import Totals, check_stage, merge
 from app.sinks.quarantine import write_pending, write_quarantine
+from app.steps import step
 
 log = logging.getLogger(__name__)
 
@@ -69,16 +70,22 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
     failpoint("after_begin")
     evaluation = None
     try:
-        clear_leftovers(job.ledger, job.config, job.clients(), alive=attempt.batch_key)
-        evaluation = evaluate(job, attempt)  # 2, 3, 4
+        with step(attempt.batch_key, "begin", files=len(attempt.files)):
+            clear_leftovers(job.ledger, job.config, job.clients(), alive=attempt.batch_key)
+        with step(attempt.batch_key, "evaluate") as figures:
+            evaluation = evaluate(job, attempt)  # 2, 3, 4
+            figures |= {"rows_loaded": evaluation.rows_loaded, "parts": len(evaluation.facts)}
         failpoint("after_scan")
         if evaluation.lost:
             job.ledger.drop_files(batch_id, evaluation.lost)
         outcome = _outcome(evaluation)
-        job.ledger.plan_outcome(attempt, outcome)
+        with step(attempt.batch_key, "plan"):
+            job.ledger.plan_outcome(attempt, outcome)
         written = write_outputs(job, attempt, evaluation)  # 5, 6
-        _check_inputs(job, attempt, outcome)
-        commit(job, attempt, outcome, written, evaluation.dimensions.version)  # 7
+        with step(attempt.batch_key, "check_inputs"):
+            _check_inputs(job, attempt, outcome)
+        with step(attempt.batch_key, "commit"):
+            commit(job, attempt, outcome, written, evaluation.dimensions.version)  # 7
     except InputChanged as exc:
         log.info("batch=%s %s", attempt.batch_key, exc)
         return False
@@ -120,6 +127,11 @@ def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
 
 def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     failpoint("during_facts")
+    with step(attempt.batch_key, "facts", rows=evaluation.rows_loaded):
+        return _write_fact_rows(job, attempt, evaluation)
+
+
+def _write_fact_rows(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     rows = enrich_with_dimensions(evaluation.rows(LOADED), evaluation.dimensions.frames)
     facts = rows.withColumn("batch_key", F.lit(attempt.batch_key)).select(*fact_columns(job.contract))
     return write_facts(facts, job.config.s3)
@@ -130,7 +142,8 @@ def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) 
         deltas = to_delta(evaluation.rows(LOADED), mart)
         key = next(d.key for d in DIMENSIONS if d.table == mart.dimension)
         staged = with_mart_attributes(deltas, evaluation.dimensions.frames[mart.dimension], mart, key)
-        append_rows(staged, mart.stage_table, attempt.batch_key, job.config.mysql)
+        with step(attempt.batch_key, "stage", mart=mart.table):
+            append_rows(staged, mart.stage_table, attempt.batch_key, job.config.mysql)
         failpoint("after_stage")
 
     return stage
@@ -231,7 +244,7 @@ def _attempts(limit: int) -> Retrying:
     return Retrying(
         retry=retry_if_exception_type((TransientError,)) | _is_spark_failure(),
         stop=stop_after_attempt(limit),
-        wait=wait_exponential_jitter(initial=0.5, max=10),
+        wait=wait_exponential_jitter(multiplier=0.5, max=10),
         retry_error_callback=_give_up,
     )
 

@@ -22,11 +22,11 @@ from app.errors import LedgerError
 from app.ledger import Attempt, FactPart, FileResult, FileState, Ledger, QuarantinePart, Reject
 from app.s3 import ClientFactory
 from app.sinks.facts import s3a
-from app.source.scan import Marker, ScanFile, broken_borders, line_bases, markers_of, plan_splits, scan
+from app.source.scan import markers_of, raw_text, scan
+from app.source.splits import OK, Marker, ScanFile, broken_borders, line_bases, plan_splits
 
 log = logging.getLogger(__name__)
 
-OK = "OK"
 LOST = {"OVERWRITTEN": FileState.OVERWRITTEN, "GONE": FileState.GONE}
 
 
@@ -102,10 +102,10 @@ def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: _Pla
     if attempt.operation is not None:
         rows = job.spark.read.parquet(*_pending_paths(job, attempt))
         return classify_pending(rows, dimensions.frames)
-    files = [ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size) for f in attempt.files if f.id not in plan.results]
+    files = [ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size) for f in attempt.files if f.id not in plan.results and f.id not in plan.lost]
     stream = job.config.stream
-    splits = plan_splits(files, stream.split_bytes, whole=frozenset(plan.whole | set(plan.lost)))
-    rows = scan(job.spark, splits, job.contract, stream, job.clients)
+    splits = plan_splits(files, stream.split_bytes, whole=frozenset(plan.whole))
+    rows = scan(job.spark, splits, job.contract, stream, job.clients).withColumn("_raw", raw_text(job.contract))
     return classify_scanned(rows, job.contract, dimensions.frames, attempt.planned_at.date())
 
 

@@ -165,7 +165,7 @@ def retrying(attempts: int) -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(MySqlUnavailable),
         stop=stop_after_attempt(attempts),
-        wait=wait_exponential_jitter(initial=0.1, max=5),
+        wait=wait_exponential_jitter(multiplier=0.1, max=5),
         before_sleep=lambda state: log.warning("mysql retry=%d error=%s", state.attempt_number, _outcome(state)),
         reraise=True,
     )

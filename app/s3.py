@@ -112,7 +112,7 @@ def list_page(client: S3Client, bucket: str, prefix: str, *, start_after: str = 
     with translated(f"s3://{bucket}/{prefix}"):
         answer = client.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=start_after)
     found = [
-        ObjectVersion(bucket, item["Key"], item["ETag"].strip('"'), int(item["Size"]), item["LastModified"])
+        ObjectVersion(bucket, item["Key"], item.get("ETag", "").strip('"'), int(item["Size"]), item["LastModified"])
         for item in answer.get("Contents", [])
     ]
     return found, bool(answer.get("IsTruncated"))

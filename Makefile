@@ -1,0 +1,42 @@
+# make help tells what there is. Everything runs from a fresh clone; set-up is part of what needs it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+PYTEST := .venv/bin/python -m pytest
+
+.PHONY: help setup lint type unit spark integration e2e test demo clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: ## .venv, jars, embedded servers; quick when all is there
+	@scripts/setup.sh
+
+lint: ## ruff (rules and format), import order of the modules
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+
+type: ## mypy --strict
+	.venv/bin/mypy --strict app
+
+unit: ## tests without Spark and network, seconds
+	$(PYTEST) tests/unit
+
+spark: ## tests with a local Spark session
+	$(PYTEST) tests/spark
+
+integration: ## tests on the embedded S3 and MySQL
+	$(PYTEST) tests/integration
+
+e2e: ## the whole pipeline through ./spark-submit.sh
+	$(PYTEST) tests/e2e
+
+test: ## all of the above, with what each part took
+	@scripts/test.sh
+
+demo: setup ## a tour in under a minute: generate, upload, run, look
+	@scripts/demo.sh
+
+clean: ## remove .venv, downloads and caches; .local (data) and checkpoints stay
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build spark-warehouse metastore_db derby.log

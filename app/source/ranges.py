@@ -1,0 +1,171 @@
+"""Bytes of exactly the booked object version: GETs with If-Match, resumed where a connection broke, gzip unpacked on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from app.core.preamble import GZIP_MAGIC, UNREADABLE
+from app.errors import S3Error, S3Unavailable
+from app.s3 import status_of, translated
+from app.source.splits import ScanFile
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+else:
+    S3Client = Any
+
+OVERWRITTEN = "OVERWRITTEN"
+GONE = "GONE"
+# On top of the client's own attempts at each request.
+ATTEMPTS = 4
+# How much is asked for behind the end of a split at a time, to finish its last record.
+BEHIND_BYTES = 256 << 10
+
+
+class FileLost(Exception):
+    """A whole file cannot be read on: its code and why. Never leaves the scan; it becomes the outcome of a marker."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class RangeReader:
+    """Reads an object version from one place on, forwards; a lost connection is opened again where it broke.
+
+    Attributes:
+        at: the offset of the next byte.
+    """
+
+    def __init__(self, client: S3Client, file: ScanFile, start: int, end: int) -> None:
+        self.at = start
+        self._client = client
+        self._file = file
+        self._end = end
+        self._body: Any = None
+        self._body_end = 0
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the object has no more bytes."""
+        return self.at >= self._file.size
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`, and none only at the object's end.
+
+        Raises:
+            FileLost: the object is gone or is no longer the booked version.
+            S3Unavailable: S3 stays out of reach.
+        """
+        policy = Retrying(
+            retry=retry_if_exception_type(S3Unavailable),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_exponential_jitter(initial=0.2, max=3),
+            reraise=True,
+        )
+        return policy(self._read_once, size)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    def _read_once(self, size: int) -> bytes:
+        target = f"s3://{self._file.bucket}/{self._file.key}"
+        if self._body is None:
+            if self.is_at_end and self._file.size > 0:
+                return b""
+            self._open(target)
+        wanted = min(size, self._body_end - self.at)
+        try:
+            with translated(target):
+                data: bytes = self._body.read(wanted) if wanted else b""
+            if wanted and not data:
+                raise S3Unavailable(f"{target}: the connection ended at byte {self.at} of {self._file.size}")
+        except OSError as exc:
+            self.close()
+            raise S3Unavailable(f"{target}: {exc}") from exc
+        except S3Unavailable:
+            self.close()
+            raise
+        self.at += len(data)
+        if self.at >= self._body_end:
+            self.close()
+        return data
+
+    def _open(self, target: str) -> None:
+        end = self._end if self.at < self._end else min(self.at + BEHIND_BYTES, self._file.size)
+        part = {} if self.at == 0 and end >= self._file.size else {"Range": f"bytes={self.at}-{end - 1}"}
+        try:
+            with translated(target):
+                answer = self._client.get_object(Bucket=self._file.bucket, Key=self._file.key, IfMatch=self._file.etag, **part)
+        except S3Error as exc:
+            status = status_of(exc.__cause__) if hasattr(exc.__cause__, "response") else 0
+            if status == 404:
+                raise FileLost(GONE, "the object is no longer there") from exc
+            if status in (412, 416):
+                raise FileLost(OVERWRITTEN, "the object is no longer the booked version") from exc
+            raise
+        self._body = answer["Body"]
+        self._body_end = end
+
+
+class Digest:
+    """MD5 of the bytes that pass through; it is what S3 itself gives as etag of an object that came in one piece."""
+
+    def __init__(self) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def through(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the chunks unchanged."""
+        for chunk in chunks:
+            self._md5.update(chunk)
+            yield chunk
+
+    @property
+    def value(self) -> bytes:
+        """The digest of what has passed so far."""
+        return self._md5.digest()
+
+
+def unzipped(chunks: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:
+    """Unpack gzip members one after the other, at most `chunk_bytes` at a time; what is no gzip at all passes unchanged.
+
+    Raises:
+        FileLost: the compressed data is damaged or ends too early.
+    """
+    first = next(chunks, b"")
+    if not first.startswith(GZIP_MAGIC):
+        yield first
+        yield from chunks
+        return
+    member, data = zlib.decompressobj(wbits=31), first
+    is_begun = has_more = False
+    while True:
+        # A full answer may have left text inside zlib although all input is taken.
+        if not data and not has_more and not (data := next(chunks, b"")):
+            break
+        if member.eof:
+            # Some tools pad the end with zeros; anything else must be another member.
+            data = data.lstrip(b"\0")
+            if not data:
+                continue
+            member, is_begun = zlib.decompressobj(wbits=31), False
+        try:
+            text = member.decompress(data, chunk_bytes)
+        except zlib.error as exc:
+            raise FileLost(UNREADABLE, f"the gzip data is damaged: {exc}") from exc
+        is_begun = True
+        has_more = len(text) == chunk_bytes and not member.eof
+        data = member.unused_data if member.eof else member.unconsumed_tail
+        if text:
+            yield text
+    if is_begun and not member.eof:
+        raise FileLost(UNREADABLE, "the gzip data ends too early")

@@ -1,0 +1,101 @@
+"""The scan of a micro-batch: one Spark job that reads splits from S3 and yields their rows as text, each with its line number.
+
+Python reads and parses, because Spark's reader loses what this job promises: docs/decisions/0002-scan.md has the reasons and
+the numbers. The frame is lazy: whoever uses it twice without persisting it reads S3 twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, IntegerType, LongType, MapType, StringType, StructType
+
+from app.core.contract import Contract
+from app.core.record_rules import Limits
+from app.source.split_reader import SplitReader
+from app.source.splits import Marker, ScanFile, Split, broken_borders, bundle_splits, line_bases, plan_splits
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+else:
+    S3Client = Any
+
+__all__ = ["Marker", "ScanFile", "Split", "broken_borders", "line_bases", "markers_of", "plan_splits", "raw_text", "scan"]
+
+ROW, SPLIT = "row", "split"
+
+
+class ScanSettings(Protocol):
+    """The settings that bound a scan: config.stream has them."""
+
+    split_bytes: int
+    max_header_bytes: int
+    max_record_lines: int
+    max_record_bytes: int
+
+
+def scan(
+    spark: SparkSession,
+    splits: Sequence[Split],
+    contract: Contract,
+    settings: ScanSettings,
+    client_factory: Callable[[], S3Client],
+) -> DataFrame:
+    """Read splits. One row per record (`_kind` row) and one marker row per split (`_kind` split).
+
+    Columns: `_kind`, `_file_id`, `_split`, `_line` (of the record's first line, counted from 1 in the split: see `line_bases`), the
+    contract's columns as text (NULL where the file lacks the column or the row has `_faults`), `_extra` (extra columns by name,
+    NULL where the file has none), `_raw` (see `raw_text`), `_faults` (structural ones, NULL for good rows), `_marker` (see
+    `markers_of`). Rows of a file whose markers are not all OK, or with broken borders, do not count. `client_factory` is
+    pickled; it gives a worker process its client.
+    """
+    bundles = bundle_splits(splits, settings.split_bytes, spark.sparkContext.defaultParallelism)
+    limits = Limits(settings.max_record_lines, settings.max_record_bytes, settings.max_header_bytes)
+    worker = SplitReader(contract, limits, client_factory)
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for task in batch.column(0).to_pylist():
+                yield from worker.read(bundles[task])
+
+    # One number per task: a partition of exactly the splits that were bundled, without a shuffle.
+    tasks = spark.range(0, len(bundles), 1, max(1, len(bundles)))
+    rows = map_in_arrow(tasks, read, _spark_schema(contract.names))
+    kind = F.when(F.col("_marker").isNull(), F.lit(ROW)).otherwise(F.lit(SPLIT))
+    return rows.select(kind.alias("_kind"), *[F.col(name) for name in rows.columns])
+
+
+def markers_of(scanned: DataFrame) -> list[Marker]:
+    """Collect the markers of a scan, or of a frame that still carries `_marker`: one per split."""
+    return [Marker.from_json(row[0]) for row in scanned.where(F.col("_marker").isNotNull()).select("_marker").collect()]
+
+
+def raw_text(contract: Contract) -> Column:
+    """Return the text of a record without its last line break. Needs `_raw` and the contract's columns as scanned.
+
+    `_raw` is NULL for a good row without quotes of a file that has exactly the contract's columns, in order, with commas.
+    """
+    return F.coalesce(F.col("_raw"), F.concat_ws(",", *[F.col(name) for name in contract.names]))
+
+
+def map_in_arrow(frame: DataFrame, function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType) -> DataFrame:
+    """Do what DataFrame.mapInArrow does. That one insists on pandas being installed, though neither it nor its workers use it."""
+    from pyspark.sql.udf import UserDefinedFunction
+    from pyspark.util import PythonEvalType
+
+    udf = UserDefinedFunction(function, schema, evalType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
+    call = udf(*[frame[name] for name in frame.columns])
+    return DataFrame(frame._jdf.mapInArrow(call._jc, False, None), frame.sparkSession)  # type: ignore[operator]
+
+
+def _spark_schema(columns: Sequence[str]) -> StructType:
+    text = StringType()
+    fault = StructType().add("code", text).add("column", text).add("value", text)
+    schema = StructType().add("_file_id", LongType()).add("_split", IntegerType()).add("_line", LongType())
+    for name in columns:
+        schema = schema.add(name, text)
+    return schema.add("_extra", MapType(text, text)).add("_raw", text).add("_faults", ArrayType(fault)).add("_marker", text)

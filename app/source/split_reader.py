@@ -1,0 +1,214 @@
+"""What a Python worker does with its splits: open them a few ahead, parse them, and report each one by a marker."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from app.core.arrow_rows import rows_schema
+from app.core.contract import Contract
+from app.core.preamble import FileFault, Preamble, read_preamble
+from app.core.record_rules import Limits
+from app.core.records import RecordParser
+from app.source.ranges import Digest, FileLost, RangeReader, unzipped
+from app.source.splits import OK, Marker, ScanFile, Split, is_gzip_name
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+else:
+    S3Client = Any
+
+# Bytes of one read and of one vectorised parse.
+CHUNK_BYTES = 2 << 20
+# Rows of one Arrow batch to the JVM; smaller ones cost a message each, larger ones memory on both sides.
+BATCH_ROWS = 20_000
+# Objects opened ahead of the parser, as an S3 round trip takes longer than parsing a small file, and their bytes.
+OPEN_AHEAD = 8
+AHEAD_BYTES = 16 << 20
+_PLAIN_MD5 = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A split whose first bytes are here. `chunks` begin with its first record, at `began_at` (None: no line begins in it)."""
+
+    split: Split
+    preamble: Preamble | FileFault
+    reader: RangeReader
+    digest: Digest | None = None
+    began_at: int | None = None
+    chunks: Iterator[bytes] = iter(())
+
+    def content_digest(self) -> bytes | None:
+        """Return the MD5 of the whole object, None when only parts of it were read."""
+        if _PLAIN_MD5.fullmatch(self.split.file.etag):
+            return bytes.fromhex(self.split.file.etag)
+        return self.digest.value if self.digest and self.reader.is_at_end else None
+
+
+@dataclass(frozen=True)
+class SplitReader:
+    """Reads the splits of one task."""
+
+    contract: Contract
+    limits: Limits
+    client_factory: Callable[[], S3Client]
+
+    def read(self, splits: Sequence[Split]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of splits in batches of at most BATCH_ROWS, then their markers.
+
+        Raises:
+            S3Unavailable: S3 stays out of reach.
+            S3Error: S3 refuses a request.
+        """
+        markers: list[Marker] = []
+        waiting: list[pa.RecordBatch] = []
+        for opened in self._open_ahead(splits):
+            for batch in self._rows(opened, markers):
+                waiting.append(batch)
+                if sum(part.num_rows for part in waiting) >= BATCH_ROWS:
+                    yield from _in_batches(waiting)
+                    waiting = []
+        yield from _in_batches(waiting)
+        yield _marker_batch(markers, self.contract.names)
+
+    def _open_ahead(self, splits: Sequence[Split]) -> Iterator[_Opened]:
+        client = self.client_factory()
+        todo = deque(splits)
+        ahead: deque[tuple[int, Future[_Opened]]] = deque()
+        with ThreadPoolExecutor(OPEN_AHEAD, thread_name_prefix="open") as pool:
+            while todo or ahead:
+                while todo and (not ahead or (len(ahead) < OPEN_AHEAD and sum(size for size, _ in ahead) < AHEAD_BYTES)):
+                    split = todo.popleft()
+                    ahead.append((min(split.end - split.start, CHUNK_BYTES), pool.submit(self._open, client, split)))
+                yield ahead.popleft()[1].result()
+
+    def _open(self, client: S3Client, split: Split) -> _Opened:
+        reader = RangeReader(client, split.file, split.start, split.end)
+        try:
+            return self._open_first(split, reader) if split.number == 0 else self._open_later(client, split)
+        except FileLost as lost:
+            return _Opened(split, FileFault(lost.code, lost.detail), reader)
+
+    def _open_first(self, split: Split, reader: RangeReader) -> _Opened:
+        """Open the split that holds the header."""
+        digest = Digest() if split.is_whole and not _PLAIN_MD5.fullmatch(split.file.etag) else None
+        chunks = digest.through(_chunks(reader)) if digest else _chunks(reader)
+        if is_gzip_name(split.file.key):
+            chunks = unzipped(chunks, CHUNK_BYTES)
+        head = b""
+        while len(head) <= self.limits.max_header_bytes and (chunk := next(chunks, b"")):
+            head += chunk
+        preamble = self._preamble(head)
+        if isinstance(preamble, FileFault):
+            return _Opened(split, preamble, reader, digest)
+        return _Opened(split, preamble, reader, digest, preamble.size, chain([head[preamble.size :]], chunks))
+
+    def _open_later(self, client: S3Client, split: Split) -> _Opened:
+        """Open a split in the middle of a file: its header is read apart, and it begins at the first line start behind its border."""
+        header = RangeReader(client, split.file, 0, min(split.file.size, self.limits.max_header_bytes + 1))
+        preamble = self._preamble(header.read(self.limits.max_header_bytes + 1))
+        header.close()
+        if isinstance(preamble, FileFault):
+            return _Opened(split, preamble, header)
+        is_in_header = preamble.size >= split.start
+        at = preamble.size if is_in_header else split.start - 1
+        reader = RangeReader(client, split.file, at, max(split.end, at))
+        chunks = _chunks(reader)
+        if is_in_header:
+            return _Opened(split, preamble, reader, None, at if at < split.end else None, chunks)
+        for chunk in chunks:
+            if (newline := chunk.find(b"\n", 0, split.end - 1 - at)) >= 0:
+                return _Opened(split, preamble, reader, None, at + newline + 1, chain([chunk[newline + 1 :]], chunks))
+            at += len(chunk)
+            if at >= split.end - 1:
+                break
+        return _Opened(split, preamble, reader)
+
+    def _preamble(self, head: bytes) -> Preamble | FileFault:
+        most = self.limits.max_header_bytes
+        encoding = self.contract.settings.encoding
+        return read_preamble(head[:most], is_all=len(head) <= most, contract=self.contract, encoding=encoding, limits=self.limits)
+
+    def _rows(self, opened: _Opened, markers: list[Marker]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one split and add its marker."""
+        split, preamble, began_at = opened.split, opened.preamble, opened.began_at
+        file_id = split.file.file_id
+        try:
+            if isinstance(preamble, FileFault):
+                marker = Marker(file_id, split.number, preamble.code, preamble.detail, digest=opened.content_digest())
+            elif began_at is None:
+                marker = Marker(file_id, split.number)
+            else:
+                before = preamble.lines if split.number == 0 else 0
+                stop_at = None if split.end >= split.file.size else split.end - began_at
+                parser = RecordParser(preamble.layout, self.limits, first_line=before + 1, stop_at=stop_at)
+                for batch in _parsed(parser, opened.chunks):
+                    yield _with_origin(batch, split)
+                marker = Marker(
+                    file_id,
+                    split.number,
+                    began_at=began_at,
+                    ended_at=began_at + parser.consumed,
+                    lines=before + parser.lines,
+                    rows=parser.rows,
+                    digest=opened.content_digest(),
+                    header=preamble.layout.names,
+                    delimiter=preamble.layout.delimiter,
+                )
+        except FileLost as lost:
+            marker = Marker(file_id, split.number, lost.code, lost.detail)
+        finally:
+            opened.reader.close()
+        markers.append(marker)
+
+
+def _chunks(reader: RangeReader) -> Iterator[bytes]:
+    while chunk := reader.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _parsed(parser: RecordParser, chunks: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+    for chunk in chunks:
+        yield from parser.feed(chunk)
+        if parser.is_done:
+            return
+    yield from parser.feed(b"", is_last=True)
+
+
+def _batch_schema(columns: tuple[str, ...]) -> pa.Schema:
+    fields = [pa.field("_file_id", pa.int64()), pa.field("_split", pa.int32()), *rows_schema(columns), pa.field("_marker", pa.string())]
+    return pa.schema(fields)
+
+
+def _with_origin(rows: pa.RecordBatch, split: Split) -> pa.RecordBatch:
+    count = rows.num_rows
+    file_ids = pa.repeat(pa.scalar(split.file.file_id, pa.int64()), count)
+    numbers = pa.repeat(pa.scalar(split.number, pa.int32()), count)
+    columns = tuple(rows.schema.names[1:-3])
+    return pa.RecordBatch.from_arrays([file_ids, numbers, *rows.columns, pa.nulls(count, pa.string())], schema=_batch_schema(columns))
+
+
+def _marker_batch(markers: Sequence[Marker], columns: tuple[str, ...]) -> pa.RecordBatch:
+    schema = _batch_schema(columns)
+    known = {
+        "_file_id": [marker.file_id for marker in markers],
+        "_split": [marker.split for marker in markers],
+        "_marker": [marker.to_json() for marker in markers],
+    }
+    nothing = [None] * len(markers)
+    return pa.RecordBatch.from_arrays([pa.array(known.get(field.name, nothing), field.type) for field in schema], schema=schema)
+
+
+def _in_batches(parts: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if parts:
+        whole = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+        for start in range(0, whole.num_rows, BATCH_ROWS):
+            yield whole.slice(start, BATCH_ROWS)

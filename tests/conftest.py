@@ -1,0 +1,26 @@
+"""Fixtures for every kind of test. Servers, sessions and worlds are made only for the tests that ask for them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+# Workers and the planner import the package from here, as spark-submit.sh arranges it for the real job.
+os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (str(REPOSITORY), os.environ.get("PYTHONPATH", "")) if p)
+
+
+@pytest.fixture(autouse=True)
+def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep a developer's own overrides out of the tests."""
+    for name in list(os.environ):
+        if name.upper().startswith("SALESTREAM__"):
+            monkeypatch.delenv(name)
+    yield

@@ -1,0 +1,188 @@
+"""A world for one test: an empty bucket, an empty database with the schema and sample dimensions, and a configuration for both."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pymysql
+import yaml
+from pyspark.sql import SparkSession
+
+from app import owner
+from app.config import Config, load_config
+from app.core.contract import load_contract
+from app.local import LocalEnv
+from app.mysql import Database, Row
+from app.s3 import ObjectVersion, list_all, make_client
+from app.schema import apply_migrations, seed_dimensions
+from app.session import build_session
+from app.stream import StopRequest, run_owned
+from tests.conftest import REPOSITORY
+
+CustomerMart = dict[tuple[int, str], Decimal]
+TeamMart = dict[tuple[int, int, str], tuple[Decimal, Decimal]]
+
+
+def packages() -> dict[str, str]:
+    """Read the coordinates that spark-submit.sh uses."""
+    lines = (REPOSITORY / "scripts" / "packages.sh").read_text().splitlines()
+    return {name: value.strip('"') for name, _, value in (line.partition("=") for line in lines) if name.isupper() or "_" in name}
+
+
+def spark_session(env: LocalEnv) -> SparkSession:
+    """Build a session like the job's, on the jars that set-up has fetched."""
+    known = packages()
+    os.environ["PYSPARK_SUBMIT_ARGS"] = (
+        f"--master local[2] --driver-memory 1g --conf spark.jars.ivy={REPOSITORY}/.cache/ivy --packages {known['SPARK_PACKAGES']}"
+        f" --exclude-packages {known['SPARK_EXCLUDES']} --conf spark.ui.enabled=false"
+        f" --driver-java-options -Dlog4j2.configurationFile=file:{REPOSITORY}/conf/log4j2.properties pyspark-shell"
+    )
+    variables = {name: value for name, value in env.variables().items()}
+    return build_session(load_config("dev", defaults=variables))
+
+
+@dataclass
+class World:
+    """One test's bucket, database and configuration."""
+
+    config: Config
+    env: LocalEnv
+    folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, env: LocalEnv, root: pymysql.Connection, folder: Path) -> World:
+        """Create an empty world."""
+        name = f"w{uuid.uuid4().hex[:12]}"
+        with root.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+            cursor.execute(f"GRANT ALL ON {name}.* TO '{env.mysql_user}'@'%'")
+        tree = yaml.load((REPOSITORY / "conf" / "dev.yml").read_text(), Loader=yaml.BaseLoader)
+        tree["s3"]["bucket"] = name
+        tree["mysql"]["database"] = name
+        tree["stream"]["settle_seconds"] = 0
+        conf = folder / "conf"
+        conf.mkdir()
+        (conf / "dev.yml").write_text(yaml.safe_dump(tree))
+        (conf / "contract.yml").write_bytes((REPOSITORY / "conf" / "contract.yml").read_bytes())
+        world = cls(_load(env, folder), env, folder)
+        world.client.create_bucket(Bucket=name)
+        apply_migrations(world.config.mysql)
+        seed_dimensions(world.db)
+        return world
+
+    def destroy(self, root: pymysql.Connection) -> None:
+        """Drop the database; the bucket goes with the servers' folder."""
+        with root.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {self.config.mysql.database}")
+
+    def set(self, section: str, **values: Any) -> None:
+        """Change settings of this world's configuration file."""
+        path = self.folder / "conf" / "dev.yml"
+        tree = yaml.load(path.read_text(), Loader=yaml.BaseLoader)
+        tree[section] |= values
+        path.write_text(yaml.safe_dump(tree))
+        self.config = _load(self.env, self.folder)
+
+    @property
+    def client(self) -> Any:
+        """An S3 client."""
+        return make_client(self.config.s3)
+
+    @property
+    def db(self) -> Database:
+        """The world's database."""
+        return Database(self.config.mysql)
+
+    @property
+    def bucket(self) -> str:
+        """The world's bucket."""
+        return self.config.s3.bucket
+
+    def rows(self, sql: str, *args: Any) -> list[Row]:
+        """Run one SELECT."""
+        return self.db.run(lambda tx: tx.rows(sql, args))
+
+    def execute(self, sql: str, *args: Any) -> int:
+        """Run one statement."""
+        return self.db.run(lambda tx: tx.execute(sql, args))
+
+    def drop(self, name: str, body: bytes | str | Path) -> None:
+        """Put one object below the source prefix."""
+        data = body.read_bytes() if isinstance(body, Path) else body.encode() if isinstance(body, str) else body
+        self.client.put_object(Bucket=self.bucket, Key=self.config.s3.source_prefix + name, Body=data)
+
+    def keys(self, prefix: str) -> list[str]:
+        """List the keys below a prefix."""
+        return [version.key for version in self.objects(prefix)]
+
+    def objects(self, prefix: str) -> list[ObjectVersion]:
+        """List the objects below a prefix; S3Proxy shows folders as objects, which they are not."""
+        return [version for version in list_all(self.client, self.bucket, prefix) if not version.key.endswith("/")]
+
+    def run_once(self, spark: SparkSession) -> None:
+        """Run the stream once, in this process, as `run --once` does."""
+        self.run(spark, StopRequest(), once=True)
+
+    def run(self, spark: SparkSession, stop: StopRequest, *, once: bool) -> None:
+        """Run the stream in this process as the owner of the source."""
+        held = owner.acquire(self.db, self.bucket, self.config.stream.takeover_seconds)
+        try:
+            run_owned(spark, self.config, load_contract(self.config.contract_path), held, stop, once=once)
+        finally:
+            owner.release(self.db, held)
+
+    def states(self) -> dict[str, str]:
+        """Return file name -> state, in the order of discovery."""
+        found = self.rows("SELECT object_key, state FROM source_file ORDER BY id")
+        return {bytes(row["object_key"]).decode().removeprefix(self.config.s3.source_prefix): row["state"] for row in found}
+
+    def customer_mart(self) -> CustomerMart:
+        """Return the customer mart's totals by (customer, month)."""
+        found = self.rows("SELECT customer_id, sales_date_month, total_sales FROM customers_data_mart")
+        return {(row["customer_id"], row["sales_date_month"]): row["total_sales"] for row in found}
+
+    def team_mart(self) -> TeamMart:
+        """Return the team mart's (total, incentive) by (store, seller, month)."""
+        found = self.rows("SELECT store_id, sales_person_id, sales_month, total_sales, incentive FROM sales_team_data_mart")
+        return {(r["store_id"], r["sales_person_id"], r["sales_month"]): (r["total_sales"], r["incentive"]) for r in found}
+
+    def live_parts(self) -> dict[tuple[str, int, str], tuple[int, Decimal]]:
+        """Return (rows, amount) of each LIVE part by (month, store, batch key)."""
+        found = self.rows("SELECT sales_month, store_id, batch_key, row_count, amount FROM fact_part WHERE state = 'LIVE'")
+        return {(r["sales_month"], r["store_id"], r["batch_key"]): (r["row_count"], r["amount"]) for r in found}
+
+    def parquet_parts(self) -> dict[tuple[str, int, str], tuple[int, Decimal]]:
+        """Return (rows, amount) of each Parquet folder below the facts prefix, read by DuckDB, whatever the ledger says."""
+        with duckdb.connect() as con:
+            folder = self.download(self.config.s3.facts_prefix)
+            if folder is None:
+                return {}
+            found = con.execute(
+                "SELECT sales_month, store_id, batch_key, count(*), sum(total_cost) FROM read_parquet(?, hive_partitioning = true,"
+                " hive_types = {'sales_month': VARCHAR, 'store_id': INTEGER, 'batch_key': VARCHAR}) GROUP BY ALL",
+                [f"{folder}/**/*.parquet"],
+            ).fetchall()
+        return {(month, store, key): (rows, amount) for month, store, key, rows, amount in found}
+
+    def download(self, prefix: str) -> Path | None:
+        """Copy the objects below a prefix to a fresh local folder; None when there are none."""
+        target = self.folder / f"download{time.monotonic_ns()}"
+        found = self.objects(prefix)
+        for version in found:
+            path = target / version.key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.client.download_file(self.bucket, version.key, str(path))
+        return target / prefix if found else None
+
+
+def _load(env: LocalEnv, folder: Path) -> Config:
+    config = load_config("dev", conf_dir=folder / "conf", environ={}, defaults=env.variables())
+    return config.model_copy(update={"home": folder / "home", "checkpoint_root": folder / "home" / "checkpoints" / "dev"})
