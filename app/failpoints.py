@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 from app.errors import TerminalError, UsageError
 
@@ -38,6 +39,12 @@ class InjectedFailure(TerminalError):
     code = "INJECTED"
     cause = "SALESTREAM_FAILPOINT asks for a failure at this point; it is for tests only."
     cure = "unset SALESTREAM_FAILPOINT"
+
+
+def reset() -> None:
+    """Forget all hits, so that nth counts from here; for tests that run several streams in one process."""
+    with _guard:
+        _hits.clear()
 
 
 def parse(text: str) -> tuple[str, int, str]:
@@ -74,7 +81,6 @@ def failpoint(name: str) -> None:
         raise InjectedFailure(f"fail point {name} hit {nth} raised")
     paused = os.environ.get("SALESTREAM_FAILPOINT_FILE", "")
     if paused:
-        with open(paused, "w") as marker:
-            marker.write(name)
-    while not paused or os.path.exists(paused):
+        Path(paused).write_text(name)
+    while not paused or Path(paused).exists():
         time.sleep(0.05)

@@ -49,7 +49,8 @@ def classify_scanned(rows: DataFrame, contract: Contract, dimensions: Frames, ba
 def classify_pending(rows: DataFrame, dimensions: Frames) -> DataFrame:
     """Classify rows that were waiting for a dimension row: they are sound, so each is loaded or goes on waiting. Same rows."""
     flagged = rows.drop("batch_key").transform(with_known_flags, dimensions)
-    return flagged.withColumns({"_missing": missing_keys(), "_outcome": _loaded_or_pending()}).drop(*[d.known_flag for d in DIMENSIONS])
+    verdict = {"_missing": missing_keys(), "_outcome": _loaded_or_pending(), "_reason": F.lit(None).cast("string")}
+    return flagged.withColumns(verdict).drop(*[d.known_flag for d in DIMENSIONS])
 
 
 def missing_key_rows(pending: DataFrame) -> DataFrame:

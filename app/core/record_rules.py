@@ -131,4 +131,3 @@ def long_row(line: int, beginning: bytes, length: int, layout: Layout) -> Row:
 def readable(text: bytes, encoding: str) -> str:
     """Decode bytes; what is not valid in the encoding is kept as backslash escapes."""
     return text.decode(encoding, "backslashreplace")
-

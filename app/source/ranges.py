@@ -102,12 +102,13 @@ class RangeReader:
 
     def _open(self, target: str) -> None:
         end = self._end if self.at < self._end else min(self.at + BEHIND_BYTES, self._file.size)
-        part = {} if self.at == 0 and end >= self._file.size else {"Range": f"bytes={self.at}-{end - 1}"}
+        part: dict[str, Any] = {} if self.at == 0 and end >= self._file.size else {"Range": f"bytes={self.at}-{end - 1}"}
         try:
             with translated(target):
                 answer = self._client.get_object(Bucket=self._file.bucket, Key=self._file.key, IfMatch=self._file.etag, **part)
         except S3Error as exc:
-            status = status_of(exc.__cause__) if hasattr(exc.__cause__, "response") else 0
+            cause: Any = exc.__cause__
+            status = status_of(cause) if hasattr(cause, "response") else 0
             if status == 404:
                 raise FileLost(GONE, "the object is no longer there") from exc
             if status in (412, 416):

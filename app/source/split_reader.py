@@ -6,7 +6,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from app.core.preamble import FileFault, Preamble, read_preamble
 from app.core.record_rules import Limits
 from app.core.records import RecordParser
 from app.source.ranges import Digest, FileLost, RangeReader, unzipped
-from app.source.splits import OK, Marker, ScanFile, Split, is_gzip_name
+from app.source.splits import Marker, Split, is_gzip_name
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,7 +45,7 @@ class _Opened:
     reader: RangeReader
     digest: Digest | None = None
     began_at: int | None = None
-    chunks: Iterator[bytes] = iter(())
+    chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
 
     def content_digest(self) -> bytes | None:
         """Return the MD5 of the whole object, None when only parts of it were read."""
@@ -55,11 +56,18 @@ class _Opened:
 
 @dataclass(frozen=True)
 class SplitReader:
-    """Reads the splits of one task."""
+    """Reads splits, task by task. It is pickled to the workers."""
 
     contract: Contract
     limits: Limits
     client_factory: Callable[[], S3Client]
+    bundles: Sequence[Sequence[Split]] = ()
+
+    def __call__(self, tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Read the bundles whose numbers come in."""
+        for batch in tasks:
+            for task in batch.column(0).to_pylist():
+                yield from self.read(self.bundles[task])
 
     def read(self, splits: Sequence[Split]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of splits in batches of at most BATCH_ROWS, then their markers.
@@ -70,12 +78,14 @@ class SplitReader:
         """
         markers: list[Marker] = []
         waiting: list[pa.RecordBatch] = []
+        count = 0
         for opened in self._open_ahead(splits):
             for batch in self._rows(opened, markers):
                 waiting.append(batch)
-                if sum(part.num_rows for part in waiting) >= BATCH_ROWS:
+                count += batch.num_rows
+                if count >= BATCH_ROWS:
                     yield from _in_batches(waiting)
-                    waiting = []
+                    waiting, count = [], 0
         yield from _in_batches(waiting)
         yield _marker_batch(markers, self.contract.names)
 
@@ -183,6 +193,7 @@ def _parsed(parser: RecordParser, chunks: Iterator[bytes]) -> Iterator[pa.Record
     yield from parser.feed(b"", is_last=True)
 
 
+@lru_cache(maxsize=16)
 def _batch_schema(columns: tuple[str, ...]) -> pa.Schema:
     fields = [pa.field("_file_id", pa.int64()), pa.field("_split", pa.int32()), *rows_schema(columns), pa.field("_marker", pa.string())]
     return pa.schema(fields)

@@ -6,7 +6,7 @@ import heapq
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 OK = "OK"
@@ -74,7 +74,7 @@ class Marker:
 
     def to_json(self) -> str:
         """Give the text that travels in the column `_marker`."""
-        return json.dumps(asdict(self) | {"digest": self.digest.hex() if self.digest else None}, ensure_ascii=False)
+        return json.dumps(vars(self) | {"digest": self.digest.hex() if self.digest else None}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Marker:
