@@ -37,15 +37,25 @@ export SPARK_HOME="${SPARK_HOME:-$("$python" -c 'import importlib.util as u; pri
 export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}" PYSPARK_DRIVER_PYTHON="${PYSPARK_DRIVER_PYTHON:-$python}"
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
+# Spark finds conf/log4j2.properties there.
+export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf}"
 
 # SIGTERM to spark-submit's JVM would cut a running micro-batch short. So it gets a session of its own, and a signal to this script
 # goes to the Python driver, which finishes the batch first.
 SALESTREAM_DRIVER_PID_FILE=$(mktemp "${TMPDIR:-/tmp}/salestream-driver.XXXXXX")
 export SALESTREAM_DRIVER_PID_FILE
 trap 'rm -f "$SALESTREAM_DRIVER_PID_FILE"' EXIT
+# Ivy reports forty jars at every start. That is shown only when resolving them fails.
+exec 3> >(exec awk '
+  /^WARNING: Using incubator modules/ { next }
+  quiet && /artifacts copied/ { quiet = 0; held = ""; next }
+  quiet && /^(::|\t|Ivy Default Cache|The jars for|[^ ]+#[^ ]+ added as|downloading )/ { held = held $0 "\n"; next }
+  { print; fflush() }
+  END { if (quiet) printf "%s", held }' quiet=1 >&2)
+filter=$!
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
-  --driver-java-options "-Dlog4j2.configurationFile=file:$root/conf/log4j2.properties" --packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES" \
-  --driver-memory "${SALESTREAM__SPARK__DRIVER_MEMORY:-1g}" ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" &
+  --packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES" --driver-memory "${SALESTREAM__SPARK__DRIVER_MEMORY:-1g}" \
+  ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" 2>&3 3>&- &
 job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }
 trap stop INT TERM HUP
@@ -54,4 +64,6 @@ while kill -0 "$job" 2>/dev/null; do
   code=0
   wait "$job" || code=$?
 done
+exec 3>&-
+wait "$filter" 2>/dev/null || true
 exit "$code"

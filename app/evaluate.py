@@ -119,7 +119,7 @@ def _take(job: Job, attempt: Attempt, frame: DataFrame, dimensions: DimensionSet
             log.info("batch=%s files=%s have quoted line breaks across splits: scanned whole", attempt.batch_key, sorted(crossed))
             plan.whole |= crossed
             return None
-        unusable = _unusable(attempt, markers, plan)
+        unusable = _unusable(attempt, markers, plan) | _duplicates(job, attempt, markers, plan)
         if any(file_id in census.by_file for file_id in unusable):
             return None
         results = _file_results(attempt, census, markers, plan)
@@ -209,6 +209,25 @@ def _unusable(attempt: Attempt, markers: list[Marker], plan: _Plan) -> set[int]:
             plan.results[marker.file_id] = FileResult(
                 marker.file_id, FileState.REJECTED, reason_code=marker.outcome, reason_detail=marker.detail, content_digest=marker.digest
             )
+    return found
+
+
+def _duplicates(job: Job, attempt: Attempt, markers: list[Marker], plan: _Plan) -> set[int]:
+    """Note the files whose content already counts, in the ledger or earlier in this batch; a file without rows is no duplicate."""
+    policy = job.contract.settings.duplicates
+    if policy == "process":
+        return set()
+    known = plan.results.keys() | plan.lost.keys()
+    contents = {m.file_id: m.digest for m in markers if m.digest and m.rows and m.outcome == OK and m.file_id not in known}
+    originals = job.ledger.files_in_force(set(contents.values()))
+    found = set()
+    for file_id, digest in sorted(contents.items()):
+        original = originals.setdefault(digest, file_id)
+        if original != file_id:
+            state = FileState.DUPLICATE if policy == "skip" else FileState.REJECTED
+            detail = f"same content as file {original}"
+            plan.results[file_id] = FileResult(file_id, state, reason_code="DUPLICATE", reason_detail=detail, content_digest=digest)
+            found.add(file_id)
     return found
 
 

@@ -215,6 +215,14 @@ class Ledger:
         sql = "SELECT batch_key FROM batch_attempt WHERE state = 'OPEN' AND batch_key <> %s"
         return [row["batch_key"] for row in self.db.run(lambda tx: tx.rows(sql, (alive or "",)))]
 
+    def files_in_force(self, digests: set[bytes]) -> dict[bytes, int]:
+        """Return which of these contents already count in the marts: digest -> the first file that holds it."""
+        if not digests:
+            return {}
+        marks = ", ".join(["%s"] * len(digests))
+        sql = f"SELECT content_digest, MIN(id) AS id FROM source_file WHERE content_digest IN ({marks}) AND in_force = 1 AND rows_read > 0 GROUP BY content_digest"
+        return {bytes(row["content_digest"]): int(row["id"]) for row in self.db.run(lambda tx: tx.rows(sql, list(digests)))}
+
     def drop_files(self, batch_id: int, states: dict[int, FileState]) -> None:
         """Take files whose booked version is no longer there (OVERWRITTEN, GONE) out of a batch; nothing of them is loaded."""
         self.write(lambda tx: [_drop_file(tx, batch_id, file_id, state) for file_id, state in states.items()])

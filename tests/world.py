@@ -39,10 +39,10 @@ def packages() -> dict[str, str]:
 def spark_session(env: LocalEnv) -> SparkSession:
     """Build a session like the job's, on the jars that set-up has fetched."""
     known = packages()
+    os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "conf")
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
-        f"--master local[2] --driver-memory 1g --conf spark.jars.ivy={REPOSITORY}/.cache/ivy --packages {known['SPARK_PACKAGES']}"
-        f" --exclude-packages {known['SPARK_EXCLUDES']} --conf spark.ui.enabled=false"
-        f" --driver-java-options -Dlog4j2.configurationFile=file:{REPOSITORY}/conf/log4j2.properties pyspark-shell"
+        f"--master local[2] --driver-memory 1g --conf "spark.jars.ivy={REPOSITORY}/.cache/ivy" --packages {known['SPARK_PACKAGES']}"
+        f" --exclude-packages {known['SPARK_EXCLUDES']} --conf spark.ui.enabled=false pyspark-shell"
     )
     variables = {name: value for name, value in env.variables().items()}
     return build_session(load_config("dev", defaults=variables))

@@ -98,7 +98,7 @@ def read_preamble(head: bytes, *, is_all: bool, contract: Matcher, encoding: str
     chosen = _choose(headers, contract)
     if isinstance(chosen, FileFault):
         return chosen
-    names = dict((at, name) for name, at in (*chosen.match.columns, *chosen.match.extra))
+    names = {at: name for name, at in (*chosen.match.columns, *chosen.match.extra)}
     layout = Layout(contract.names, tuple(names[at] for at in range(chosen.match.width)), chosen.delimiter, encoding)
     return Preamble(layout, min(chosen.stop, len(head)), text.count(b"\n", 0, chosen.stop))
 

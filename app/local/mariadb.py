@@ -157,8 +157,9 @@ def answers(port: int, known: Secrets) -> bool:
     import pymysql  # here: `local env` and the watcher need no driver
 
     try:
-        login = {"user": USER, "password": known.mysql_password, "database": DATABASE}
-        pymysql.connect(host=HOST, port=port, connect_timeout=5, read_timeout=5, **login).close()
+        pymysql.connect(
+            host=HOST, port=port, user=USER, password=known.mysql_password, database=DATABASE, connect_timeout=5, read_timeout=5
+        ).close()
     except pymysql.err.MySQLError:
         return False
     return True

@@ -24,7 +24,8 @@ def target_key(config: Config, file: SourceFile) -> str:
     The file id makes it unique, so nothing archived is ever overwritten; a key that would be too long loses its beginning.
     """
     s3 = config.s3
-    prefix = s3.processed_prefix if file.state == FileState.COMMITTED else s3.error_prefix
+    # A skipped duplicate is no error: its content is in the marts.
+    prefix = s3.processed_prefix if file.state in (FileState.COMMITTED, FileState.DUPLICATE) else s3.error_prefix
     folder = f"{prefix}{file.finished_at:%Y-%m-%d}/{file.id}/"
     name = file.version.key.removeprefix(s3.source_prefix).encode()
     room = MAX_KEY_BYTES - len(folder.encode())

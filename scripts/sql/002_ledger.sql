@@ -97,7 +97,8 @@ CREATE TABLE IF NOT EXISTS source_file (
   KEY by_state (state, id),
   KEY by_batch (batch_id),
   KEY by_archive (archive_due, id),
-  KEY by_key (object_key(255))
+  KEY by_key (object_key(255)),
+  KEY by_content (content_digest)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per object version ever seen below the source prefix';
 
 CREATE TABLE IF NOT EXISTS stage_file (

@@ -1,0 +1,41 @@
+"""Only the holder of the current epoch may write."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from app.errors import OwnershipError
+from app.owner import check_epoch
+
+
+class FakeTx:
+    """A ledger with one owner row, or none."""
+
+    def __init__(self, row: dict[str, Any] | None) -> None:
+        self.found = row
+        self.asked = ""
+
+    def row(self, sql: str, args: Sequence[Any] = ()) -> dict[str, Any] | None:
+        self.asked = sql
+        return self.found
+
+
+def test_the_holder_of_the_epoch_passes_and_locks_the_row() -> None:
+    tx = FakeTx({"epoch": 5, "holder": "host a pid 1"})
+    check_epoch(tx, 5)
+    assert tx.asked.endswith("LOCK IN SHARE MODE")
+
+
+@pytest.mark.parametrize(
+    ("row", "now"),
+    [
+        ({"epoch": 6, "holder": "host b pid 9"}, "epoch 6 held by host b pid 9"),
+        ({"epoch": 4, "holder": "host a pid 1"}, "epoch 4 held by host a pid 1"),
+        (None, "no owner row"),
+    ],
+    ids=["taken over", "restored ledger", "no row"],
+)
+def test_anybody_else_is_stopped_and_told_who_holds_it(row: dict[str, Any] | None, now: str) -> None:
+    with pytest.raises(OwnershipError, match=f"epoch 5 is over: the ledger has {now}"):
+        check_epoch(FakeTx(row), 5)

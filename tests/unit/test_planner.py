@@ -1,0 +1,245 @@
+"""The planner lists no more than a batch needs, misses nothing, and after a freeze sees nothing new."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.config import Config
+from app.s3 import ObjectVersion
+from app.source.planner import Planner
+
+NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
+HOUR_AGO = NOW - timedelta(hours=1)
+
+
+class FakeLedger:
+    """Knows discovered keys, batches planned earlier and requested operations, and notes the order of what it is asked."""
+
+    def __init__(self, *keys: str, planned: Iterable[int] = (), operations: Iterable[int] = ()) -> None:
+        self.waiting = {f"sales_data/{key}": 10 for key in keys}
+        self.known = set(self.waiting)
+        self.claimed: list[list[str]] = []
+        self.planned = list(planned)
+        self.operations = list(operations)
+        self.asked_behind: list[int] = []
+
+    def next_batch(self, after: int) -> int | None:
+        self.asked_behind.append(after)
+        return next((number for number in self.planned if number > after), None)
+
+    def claim_operation(self) -> int | None:
+        return self.operations.pop(0) if self.operations else None
+
+    def claimable(self, max_files: int) -> tuple[int, int]:
+        sizes = list(self.waiting.values())[:max_files]
+        return len(sizes), sum(sizes)
+
+    def discover(self, versions: Iterable[ObjectVersion]) -> int:
+        new = {version.key: version.size for version in versions if version.key not in self.known}
+        self.known |= set(new)
+        self.waiting |= new
+        return len(new)
+
+    def claim_files(self, max_files: int, max_bytes: int) -> int | None:
+        taken = list(self.waiting)[:max_files]
+        if not taken:
+            return None
+        for key in taken:
+            del self.waiting[key]
+        self.claimed.append([key.removeprefix("sales_data/") for key in taken])
+        return 100 + len(self.claimed)
+
+
+class FakePages:
+    """A prefix of some objects, listed in pages; notes behind which key each page was asked for."""
+
+    def __init__(self, *keys: str, size: int = 10, page: int = 2) -> None:
+        self.objects: dict[str, ObjectVersion] = {}
+        self.page = page
+        self.calls: list[str] = []
+        for key in keys:
+            self.put(key, size=size)
+
+    def put(self, key: str, *, size: int = 10, at: datetime = HOUR_AGO) -> None:
+        full = f"sales_data/{key}"
+        self.objects[full] = ObjectVersion("lake", full, "e", size, at)
+
+    def __call__(self, *, start_after: str) -> tuple[list[ObjectVersion], bool]:
+        self.calls.append(start_after.removeprefix("sales_data/"))
+        left = [self.objects[key] for key in sorted(self.objects) if key > start_after]
+        return left[: self.page], len(left) > self.page
+
+
+Make = Callable[..., Planner]
+
+
+@pytest.fixture
+def make(config: Config) -> Make:
+    def planner(ledger: FakeLedger, pages: FakePages, now: datetime = NOW, **stream: float) -> Planner:
+        limits = {"max_files_per_trigger": 3, "max_bytes_per_trigger": 1000, "settle_seconds": 60.0} | stream
+        return Planner(config.model_copy(update={"stream": config.stream.model_copy(update=limits)}), ledger, pages, lambda: now)
+
+    return planner
+
+
+# What is listed
+
+
+def test_nothing_is_listed_while_a_whole_batch_is_claimable(make: Make) -> None:
+    ledger, pages = FakeLedger("a", "b", "c"), FakePages("d")
+    assert make(ledger, pages).next_batch(0) == 101
+    assert pages.calls == []
+    assert ledger.claimed == [["a", "b", "c"]]
+
+
+def test_nothing_is_listed_while_a_batch_of_bytes_is_claimable(make: Make) -> None:
+    ledger, pages = FakeLedger("a", "b"), FakePages("d")
+    make(ledger, pages, max_bytes_per_trigger=20).next_batch(0)
+    assert pages.calls == []
+
+
+def test_less_than_a_batch_is_filled_up_from_a_listing(make: Make) -> None:
+    ledger, pages = FakeLedger("a", "b"), FakePages("c", "d")
+    make(ledger, pages).next_batch(0)
+    assert pages.calls == [""]
+    assert ledger.claimed == [["a", "b", "c"]]
+
+
+def test_listing_stops_when_the_batch_is_full(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages(*"abcdefgh")
+    make(ledger, pages).next_batch(0)
+    assert pages.calls == ["", "b"]
+    assert ledger.known == {f"sales_data/{key}" for key in "abcd"}
+
+
+def test_listing_stops_when_the_bytes_are_full(make: Make) -> None:
+    pages = FakePages(*"abcdefgh")
+    make(FakeLedger(), pages, max_files_per_trigger=100, max_bytes_per_trigger=40).next_batch(0)
+    assert pages.calls == ["", "b"]
+
+
+def test_a_listing_goes_on_where_the_last_one_stopped(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages(*"abcdefgh")
+    planner = make(ledger, pages)
+    assert [planner.next_batch(0) for _ in range(4)] == [101, 102, 103, None]
+    assert ledger.claimed == [["a", "b", "c"], ["d", "e", "f"], ["g", "h"]]
+    # The third batch found only two to the end and looked from the beginning up to where it had set out.
+    assert pages.calls == ["", "b", "d", "f", "", "b", "d"] + ["f", "", "b", "d"]
+
+
+def test_a_key_before_the_resume_point_is_found_after_wrapping_round(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages(*"cdefgh")
+    planner = make(ledger, pages)
+    planner.next_batch(0)
+    pages.put("a")
+    planner.next_batch(0)
+    planner.next_batch(0)
+    assert ledger.claimed == [["c", "d", "e"], ["f", "g", "h"], ["a"]]
+
+
+def test_an_idle_walk_asks_for_each_page_once(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages(*"abcdef")
+    planner = make(ledger, pages, max_files_per_trigger=100)
+    planner.next_batch(0)
+    assert planner.next_batch(0) is None
+    assert pages.calls == ["", "b", "d"] * 2
+
+
+def test_an_empty_prefix_is_one_request_and_no_batch(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages()
+    assert make(ledger, pages).next_batch(0) is None
+    assert pages.calls == [""]
+
+
+def test_the_resume_point_may_have_been_deleted(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages(*"abcdef")
+    planner = make(ledger, pages)
+    planner.next_batch(0)
+    del pages.objects["sales_data/d"]
+    planner.next_batch(0)
+    assert ledger.claimed == [["a", "b", "c"], ["d", "e", "f"]]
+
+
+# What comes first
+
+
+def test_a_batch_planned_earlier_goes_first_and_nothing_is_listed(make: Make) -> None:
+    ledger, pages = FakeLedger("a", planned=[7, 8], operations=[55]), FakePages("b")
+    planner = make(ledger, pages)
+    assert [planner.next_batch(6), planner.next_batch(7)] == [7, 8]
+    assert ledger.asked_behind == [6, 7]
+    assert (pages.calls, ledger.claimed, ledger.operations) == ([], [], [55])
+
+
+def test_operations_go_before_files(make: Make) -> None:
+    ledger, pages = FakeLedger("a", operations=[55]), FakePages("b")
+    planner = make(ledger, pages)
+    assert planner.next_batch(0) == 55
+    assert (pages.calls, ledger.claimed) == ([], [])
+    assert planner.next_batch(55) == 101
+
+
+# Freeze: what `--once` loads
+
+
+def test_freeze_lists_everything_once_and_nothing_after(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages(*"abcdefg")
+    planner = make(ledger, pages)
+    planner.freeze()
+    assert pages.calls == ["", "b", "d", "f"]
+    pages.put("late")
+    assert [planner.next_batch(0) for _ in range(4)] == [101, 102, 103, None]
+    assert ledger.claimed == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
+    assert pages.calls == ["", "b", "d", "f"]
+
+
+def test_freeze_in_the_middle_of_a_walk_still_lists_everything(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages(*"bcdefg")
+    planner = make(ledger, pages)
+    planner.next_batch(0)
+    pages.put("a")
+    planner.freeze()
+    assert ledger.known == {f"sales_data/{key}" for key in "abcdefg"}
+
+
+def test_a_frozen_planner_still_hands_out_operations(make: Make) -> None:
+    ledger = FakeLedger()
+    planner = make(ledger, FakePages())
+    planner.freeze()
+    ledger.operations.append(55)
+    assert [planner.next_batch(0), planner.next_batch(55)] == [55, None]
+
+
+# What is no sales file, or not yet
+
+
+def test_markers_are_never_booked(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages("", "2024/", "_SUCCESS", "a.csv", ".a.csv.crc", "_SUCCESS/b.csv", page=100)
+    make(ledger, pages).next_batch(0)
+    assert ledger.claimed == [["_SUCCESS/b.csv", "a.csv"]]
+
+
+def test_a_page_of_markers_does_not_end_the_walk(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages("a/", "b/", "c/", "d/", "e.csv")
+    make(ledger, pages).next_batch(0)
+    assert ledger.claimed == [["e.csv"]]
+
+
+@pytest.mark.parametrize(
+    ("size", "age", "booked"),
+    [(0, 59, False), (0, 60, True), (1, 0, True)],
+    ids=["young and empty waits", "empty and settled", "young with content"],
+)
+def test_only_an_empty_object_waits_until_it_has_settled(make: Make, size: int, age: int, booked: bool) -> None:
+    ledger, pages = FakeLedger(), FakePages()
+    pages.put("a.csv", size=size, at=NOW - timedelta(seconds=age))
+    assert (make(ledger, pages, settle_seconds=60.0).next_batch(0) is not None) is booked
+
+
+def test_an_empty_object_is_taken_by_a_later_look(config: Config) -> None:
+    ledger, pages = FakeLedger(), FakePages()
+    pages.put("a.csv", size=0, at=NOW)
+    times = iter([NOW, NOW + timedelta(seconds=2)])
+    planner = Planner(config, ledger, pages, lambda: next(times))
+    assert [planner.next_batch(0), planner.next_batch(0)] == [None, 101]
