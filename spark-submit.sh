@@ -55,7 +55,7 @@ exec 3> >(exec awk '
 filter=$!
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
   --packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES" --driver-memory "${SALESTREAM__SPARK__DRIVER_MEMORY:-1g}" \
-  ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" 2>&3 3>&- &
+  ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" >&3 2>&3 3>&- &
 job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }
 trap stop INT TERM HUP

@@ -25,8 +25,8 @@ from app.core.marts import MARTS, Mart, to_delta, with_mart_attributes
 from app.errors import BatchFailed, LedgerError, PipelineError, TransientError
 from app.evaluate import Evaluation, Job, evaluate
 from app.failpoints import failpoint
-from app.ledger import Attempt, FileState, Outcome
 from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
+from app.ledger_types import Attempt, FileState, Outcome
 from app.leftovers import clear_leftovers
 from app.mysql import Tx
 from app.s3 import head, is_same_version
@@ -266,7 +266,9 @@ def _give_up(state: object) -> None:
 def _first_line(exc: BaseException | None) -> str:
     """Return the line that says what happened: the last line of a Python worker's trace, else the first line."""
     lines = [line.strip() for line in str(exc or "").splitlines() if line.strip()]
-    raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Unavailable): ", line) and not line.startswith("org.apache.")]
+    raised = [
+        line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Unavailable): ", line) and not line.startswith("org.apache.")
+    ]
     return (raised[-1] if raised else lines[0] if lines else type(exc).__name__)[:500]
 
 

@@ -17,9 +17,10 @@ from app.config import Config, home_of, load_config
 from app.errors import PipelineError
 
 EXIT_FAILED = 1
+PROGRAM = "./spark-submit.sh"
 
 app = typer.Typer(
-    name="./spark-submit.sh",
+    name=PROGRAM,
     help="Salestream: CSV files of sales dropped into S3 become marts in MySQL and partitioned Parquet on S3, exactly once.",
     no_args_is_help=True,
     add_completion=False,
@@ -145,7 +146,9 @@ def print_status(found: dict[str, Any]) -> None:
     console.print(rows)
     last = found["last_batch"]
     if last:
-        console.print(f"Last batch {last['id']} {last['state']} at {last['committed_at'] or last['planned_at']}: {last['rows_loaded']} rows loaded")
+        console.print(
+            f"Last batch {last['id']} {last['state']} at {last['committed_at'] or last['planned_at']}: {last['rows_loaded']} rows loaded"
+        )
     console.print(f"Backlog {found['backlog_files']} files, {found['backlog_bytes']} bytes; waiting to be archived {found['archive_due']}")
     for key in found["pending_keys"]:
         console.print(f"{key['rows']} rows wait for {key['dimension']} {key['key']}")
@@ -155,7 +158,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 ok, 1 failed, 2 bad usage or configuration, 3 held by another instance."""
     args = sys.argv[1:] if argv is None else argv
     try:
-        app(args=args)
+        # Named, or the usage lines would show the file that spark-submit runs.
+        app(args=args, prog_name=PROGRAM)
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else EXIT_FAILED
     except PipelineError as exc:

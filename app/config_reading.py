@@ -70,7 +70,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
         raise ConfigError(f"{show_path(path)} cannot be read: {reason}") from None
     try:
-        tree = yaml.load(text, Loader=_TextLoader)
+        tree = yaml.load(text, Loader=_TextLoader)  # noqa: S506 - derives from SafeLoader
     except yaml.YAMLError as exc:
         raise ConfigError(f"{show_path(path)}: {_yaml_fault(exc, text)}") from None
     except ValueError:
@@ -120,7 +120,7 @@ def resolve(item: Given, draft: Draft) -> None:
 def _mapping_of(item: Given) -> Any:
     """Read an override of a mapping, written as YAML on one line: {spark.ui.port: 4041}."""
     try:
-        return yaml.load(item.value, Loader=_TextLoader) if item.literal else item.value
+        return yaml.load(item.value, Loader=_TextLoader) if item.literal else item.value  # noqa: S506 - derives from SafeLoader
     except (yaml.YAMLError, ValueError):
         raise ValueError("must be a mapping such as {spark.ui.port: 4041}") from None
 
@@ -162,7 +162,7 @@ def _variable(match: re.Match[str], draft: Draft, used: list[str], missing: list
 class _TextLoader(yaml.SafeLoader):
     """YAML without guessed types, and without silently dropped duplicate keys."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML reads it from the class
         first: [(tag, pattern) for tag, pattern in resolvers if tag in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

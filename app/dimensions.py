@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
 
 from pyspark import inheritable_thread_target
 from pyspark.sql import DataFrame, SparkSession
@@ -96,4 +95,4 @@ def any_key_known(db: Database, missing: Mapping[str, set[int]]) -> bool:
                 return True
         return False
 
-    return cast(bool, db.run(look))
+    return db.run(look)

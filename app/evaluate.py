@@ -19,7 +19,8 @@ from app.core.classify import LOADED, PENDING, REJECTED, SPLIT, classify_pending
 from app.core.contract import Contract
 from app.dimensions import LOOKUP_KEYS, Dimensions, DimensionSet, any_key_known
 from app.errors import LedgerError
-from app.ledger import Attempt, FactPart, FileResult, FileState, Ledger, QuarantinePart, Reject
+from app.ledger import Ledger
+from app.ledger_types import Attempt, FactPart, FileResult, FileState, QuarantinePart, Reject
 from app.s3 import ClientFactory
 from app.sinks.facts import s3a
 from app.source.scan import markers_of, raw_text, scan
@@ -102,7 +103,11 @@ def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: _Pla
     if attempt.operation is not None:
         rows = job.spark.read.parquet(*_pending_paths(job, attempt))
         return classify_pending(rows, dimensions.frames)
-    files = [ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size) for f in attempt.files if f.id not in plan.results and f.id not in plan.lost]
+    files = [
+        ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size)
+        for f in attempt.files
+        if f.id not in plan.results and f.id not in plan.lost
+    ]
     stream = job.config.stream
     splits = plan_splits(files, stream.split_bytes, whole=frozenset(plan.whole))
     rows = scan(job.spark, splits, job.contract, stream, job.clients).withColumn("_raw", raw_text(job.contract))
@@ -167,11 +172,11 @@ class _Census:
             F.when(outcome == LOADED, month).alias("sales_month"),
             F.when(outcome == LOADED, store).alias("store_id"),
             F.when(outcome == LOADED, F.col("total_cost")).alias("total_cost"),
-        ).groupingSets(
-            [[file, outcome], [month, store, outcome], [reason, outcome]], file, month, store, reason, outcome
-        )
+        ).groupingSets([[file, outcome], [month, store, outcome], [reason, outcome]], file, month, store, reason, outcome)
         census = cls()
-        for row in grouped.agg(F.count(F.lit(1)).alias("rows"), F.sum("total_cost").alias("amount"), F.grouping_id().alias("set")).collect():
+        for row in grouped.agg(
+            F.count(F.lit(1)).alias("rows"), F.sum("total_cost").alias("amount"), F.grouping_id().alias("set")
+        ).collect():
             census._add(row.asDict())
         census.facts.sort(key=lambda part: (part.sales_month, part.store_id))
         return census

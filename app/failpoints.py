@@ -55,7 +55,7 @@ def parse(text: str) -> tuple[str, int, str]:
     """
     name, _, rest = text.partition(":")
     nth, _, action = rest.partition(":")
-    if name not in FAILPOINTS or (action or "kill") not in ACTIONS or not (nth or "1").isdigit() or int(nth or "1") < 1:
+    if name not in FAILPOINTS or (action or "kill") not in ACTIONS or not (nth or "1").isdecimal() or int(nth or "1") < 1:
         raise UsageError(f"SALESTREAM_FAILPOINT={text!r} is not name[:nth[:kill|raise|pause]]", cure=f"use one of {', '.join(FAILPOINTS)}")
     return name, int(nth or "1"), action or "kill"
 

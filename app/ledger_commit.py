@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.errors import LedgerError
-from app.ledger import MOVED_STATES, Attempt, Outcome
+from app.ledger_types import MOVED_STATES, Attempt, Outcome
 from app.mysql import Tx
 
 
@@ -30,7 +30,8 @@ def book_files(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
     moved = ", ".join(f"'{state}'" for state in MOVED_STATES)
     hit = tx.execute(
         "UPDATE source_file f JOIN stage_file s ON s.file_id = f.id"
-        " SET f.state = s.state, f.in_force = IF(s.state = 'COMMITTED', 1, 0), f.reason_code = s.reason_code, f.reason_detail = s.reason_detail,"
+        " SET f.state = s.state, f.in_force = IF(s.state = 'COMMITTED', 1, 0), f.reason_code = s.reason_code,"
+        " f.reason_detail = s.reason_detail,"
         " f.rows_read = s.rows_read, f.rows_loaded = s.rows_loaded, f.rows_rejected = s.rows_rejected, f.rows_pending = s.rows_pending,"
         f" f.content_digest = s.content_digest, f.finished_at = UTC_TIMESTAMP(6), f.archive_due = IF(s.state IN ({moved}), 1, 0)"
         " WHERE s.batch_key = %s AND f.batch_id = %s AND f.state = 'CLAIMED'"

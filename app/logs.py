@@ -18,7 +18,7 @@ FILE_COUNT = 5
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""

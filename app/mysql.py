@@ -15,7 +15,7 @@ from pymysql.constants import CLIENT
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from app.config import MySqlConfig
-from app.errors import MySqlError, MySqlUnavailable
+from app.errors import ConfigError, MySqlError, MySqlUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -150,10 +150,17 @@ class Database:
 
 
 def tls_context(config: MySqlConfig) -> ssl.SSLContext | None:
-    """Return the TLS context that `mysql.tls` asks for, or None for a plain connection."""
+    """Return the TLS context that `mysql.tls` asks for, or None for a plain connection.
+
+    Raises:
+        ConfigError: the CA file cannot be read.
+    """
     if config.tls == "off":
         return None
-    context = ssl.create_default_context(cafile=str(config.tls_ca) if config.tls_ca else None)
+    try:
+        context = ssl.create_default_context(cafile=str(config.tls_ca) if config.tls_ca else None)
+    except OSError as exc:
+        raise ConfigError(f"mysql.tls_ca: {config.tls_ca}: {exc.strerror or exc}") from exc
     if config.tls == "required":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -98,7 +98,9 @@ def beat(db: Database, ownership: Ownership) -> None:
 def release(db: Database, ownership: Ownership) -> None:
     """Give the source back: note the stop and close the lock's connection."""
     try:
-        db.run(lambda tx: tx.execute("UPDATE stream_owner SET stopped_at = UTC_TIMESTAMP(6) WHERE id = 1 AND epoch = %s", (ownership.epoch,)))
+        db.run(
+            lambda tx: tx.execute("UPDATE stream_owner SET stopped_at = UTC_TIMESTAMP(6) WHERE id = 1 AND epoch = %s", (ownership.epoch,))
+        )
     finally:
         if ownership.connection.open:
             ownership.connection.close()

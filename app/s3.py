@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 else:
     S3Client = Any
 
+__all__ = [
+    "ClientFactory",
+    "ObjectVersion",
+    "S3Client",
+    "abort_uploads",
+    "copy_version",
+    "delete_below",
+    "delete_version",
+    "head",
+    "is_same_version",
+    "list_all",
+    "list_page",
+    "make_client",
+]
+
 log = logging.getLogger(__name__)
 
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -190,7 +205,10 @@ def _copy_in_parts(client: S3Client, source: ObjectVersion, target_key: str) -> 
             )
             parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
         done = client.complete_multipart_upload(
-            Bucket=source.bucket, Key=target_key, UploadId=upload, MultipartUpload={"Parts": parts}  # type: ignore[typeddict-item]
+            Bucket=source.bucket,
+            Key=target_key,
+            UploadId=upload,
+            MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]
         )
         return str(done["ETag"]).strip('"')
     except BaseException:

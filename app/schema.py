@@ -79,6 +79,8 @@ def seed_dimensions(db: Database) -> int:
     """Load the sample dimensions; rows that exist are left as they are. Returns the number of statements run."""
     import sqlparse
 
-    statements = [text for text in sqlparse.split(SEED_FILE.read_text(encoding="utf-8")) if sqlparse.format(text, strip_comments=True).strip(" ;\n")]
+    statements = [
+        text for text in sqlparse.split(SEED_FILE.read_text(encoding="utf-8")) if sqlparse.format(text, strip_comments=True).strip(" ;\n")
+    ]
     db.run(lambda tx: [tx.execute(statement.rstrip(";")) for statement in statements])
     return len(statements)

@@ -46,7 +46,7 @@ def build_session(config: Config) -> SparkSession:
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
-    hadoop = session.sparkContext._jsc.hadoopConfiguration()  # type: ignore[union-attr]
+    hadoop = session.sparkContext._jsc.hadoopConfiguration()
     for name, value in s3a_credentials(config).items():
         hadoop.set(name, value)
     return session

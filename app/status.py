@@ -17,9 +17,7 @@ def read_status(db: Database) -> dict[str, Any]:
 
 def _read(tx: Tx) -> dict[str, Any]:
     files = {row["state"]: int(row["n"]) for row in tx.rows("SELECT state, COUNT(*) AS n FROM source_file GROUP BY state ORDER BY state")}
-    backlog = tx.row(
-        "SELECT COUNT(*) AS n, COALESCE(SUM(size_bytes), 0) AS size FROM source_file WHERE state IN ('DISCOVERED', 'CLAIMED')"
-    )
+    backlog = tx.row("SELECT COUNT(*) AS n, COALESCE(SUM(size_bytes), 0) AS size FROM source_file WHERE state IN ('DISCOVERED', 'CLAIMED')")
     assert backlog is not None, "an aggregate without GROUP BY has one row"
     last = tx.row(
         "SELECT id, batch_key, state, files, rows_read, rows_loaded, rows_rejected, rows_pending, planned_at, committed_at, error"

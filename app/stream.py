@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from app import owner
 from app.batch import BatchRunner
@@ -25,8 +25,8 @@ from app.errors import BatchFailed, PipelineError
 from app.evaluate import Job
 from app.failpoints import failpoint
 from app.housekeeping import Housekeeper
-from app.leftovers import clear_leftovers, clear_magic_trees
 from app.ledger import Ledger
+from app.leftovers import clear_leftovers, clear_magic_trees
 from app.mysql import Database
 from app.schema import require_current
 from app.session import build_session
@@ -89,17 +89,21 @@ def run(config: Config, *, once: bool) -> None:
         owner.release(db, ownership)
 
 
-def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership: owner.Ownership, stop: StopRequest, *, once: bool) -> None:
+def run_owned(
+    spark: SparkSession, config: Config, contract: Contract, ownership: owner.Ownership, stop: StopRequest, *, once: bool
+) -> None:
     """Run the stream on an open session as the owner of the source: recover, query, drain.
 
     Raises:
         PipelineError: the stream cannot go on; nothing is half done.
     """
+    log.info("session ready spark=%s master=%s", spark.version, spark.sparkContext.master)
     ledger = Ledger(Database(config.mysql), ownership.epoch)
     job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
     runner = BatchRunner(job, stop)
     keeper = Housekeeper(job, ownership, lambda: not stop())
     recover(job, runner)
+    log.info("query starts trigger=%s", "availableNow" if once else config.stream.trigger_interval)
     supervise(start_query(job, runner, once=once), runner, keeper, stop)
     if once and not stop():
         drain(job, runner, keeper, stop)
@@ -140,8 +144,8 @@ def fresh_checkpoint(root: Path, epoch: int) -> Path:
         # Only a foreign or restored ledger hands out an epoch twice; its checkpoint says nothing about this run.
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    old = sorted((p for p in root.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: p.stat().st_mtime)
-    for path in old[:-KEPT_CHECKPOINTS]:
+    old = sorted((p for p in root.iterdir() if p.is_dir() and p.name.isdigit() and p != folder), key=lambda p: p.stat().st_mtime)
+    for path in old[: 1 - KEPT_CHECKPOINTS]:
         shutil.rmtree(path, ignore_errors=True)
     return folder
 
@@ -173,10 +177,11 @@ def raise_failure(query: StreamingQuery, runner: BatchRunner) -> None:
 
 def planner_error(text: str) -> str:
     """Return the line of a failed query that says what happened; an error of the planner process ends its Python trace."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    ends = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Unavailable|Failed|Exception)\b.*: ", line) and "org.apache" not in line]
-    own = [line.split(": ", 1)[1] for line in ends if line.startswith("app.errors.")]
-    return (own or ends or lines or ["the query failed"])[-1]
+    # Spark ends its message with the query's plan, which says nothing of the failure; an error's causes stand before it.
+    message = text.partition("=== Streaming Query ===")[0]
+    trace = message.rpartition("Traceback (most recent call last):\n")[2]
+    ends = (line.rstrip() for line in trace.splitlines() if line.strip() and not line[0].isspace())
+    return re.sub(r"^app\.[\w.]+: ", "", next(ends, "the query failed"))
 
 
 def drain(job: Job, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest) -> None:

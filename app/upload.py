@@ -91,6 +91,9 @@ def upload_folder(
     does not stop the others.
 
     Args:
+        client: an S3 client.
+        bucket: the bucket.
+        folder: the local folder.
         prefix: with or without a slash at its ends; the keys have exactly one there.
         threads: uploads at the same time.
         progress: show a bar on standard error, if that is a terminal.

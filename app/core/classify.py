@@ -56,7 +56,9 @@ def classify_pending(rows: DataFrame, dimensions: Frames) -> DataFrame:
 def missing_key_rows(pending: DataFrame) -> DataFrame:
     """Count what pending rows wait for. One row per (file_id, dimension, key_value), with row_count; a row may wait for several."""
     return (
-        pending.select(F.col("_file_id").alias("file_id"), F.explode("_missing").alias("dimension"), *[d.fact_key for d in DIMENSIONS if d.required])
+        pending.select(
+            F.col("_file_id").alias("file_id"), F.explode("_missing").alias("dimension"), *[d.fact_key for d in DIMENSIONS if d.required]
+        )
         .withColumn("key_value", _wanted_key().cast("bigint"))
         .groupBy("file_id", "dimension", "key_value")
         .agg(F.count(F.lit(1)).alias("row_count"))

@@ -16,9 +16,10 @@ from app.core.contract import Contract, Rule
 FAULT_TYPE = "array<struct<code:string,column:string,value:string>>"
 BLANKS = " \t\r\n\u00a0"
 # '5.0' is exactly 5, and what spreadsheets and pandas write for an integer column with gaps.
-INT_PATTERN = r"^[+-]?[0-9]+(\.0*)?$"
-DECIMAL_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)$"
-ISO_DATE_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# \z and not $, before which Java lets a last line break pass.
+INT_PATTERN = r"^[+-]?[0-9]+(\.0*)?\z"
+DECIMAL_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)\z"
+ISO_DATE_PATTERN = r"^(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
 # What one fault keeps of the offending value; the whole text is in the quarantine's _raw.
 VALUE_CHARS = 200
 
@@ -77,12 +78,15 @@ def _typed(column: ContractColumn, text: Column) -> Column:
 def _date(text: Column, pattern: str) -> Column:
     if pattern == "yyyy-MM-dd":
         return F.when(text.rlike(ISO_DATE_PATTERN), text.try_cast("date"))
-    return F.try_to_date(text, pattern)
+    # Java's yyyy also takes +10000 and -2024, and a month of such a year does not fit the marts.
+    parsed = F.try_to_date(text, pattern)
+    return F.when(F.year(parsed).between(1, 9999), parsed)
 
 
 def _exact_pattern(scale: int) -> str:
     """Return the pattern of a decimal whose digits beyond the scale are all zero."""
-    return rf"^[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|\.[0-9]{{1,{max(scale, 1)}}}0*)$"
+    fraction = rf"\.[0-9]{{1,{scale}}}0*" if scale else r"\.0+"
+    return rf"^[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|{fraction})\z"
 
 
 def _fault(column: ContractColumn, text: Column, typed: Column) -> Column:

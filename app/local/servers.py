@@ -30,6 +30,8 @@ from app.local.state import (
 
 START_SECONDS = 60
 STOP_SECONDS = 20
+# A server that is still starting may not hear the polite signal yet, and has nothing to lose.
+CUT_OFF_SECONDS = 2
 PORT_ATTEMPTS = 3
 LOG_BYTES = 10 << 20
 POLL_SECONDS = 0.05
@@ -149,22 +151,25 @@ def _watched(home: Path, starting: Sequence[Server], die_with_parent: bool) -> I
         watcher = processes.spawn(argv, log_file(home, "watch"), environment, stdin=reader)
     finally:
         os.close(reader)
+    word = b""  # unless it hears otherwise, the watcher ends what it finds
     try:
         yield
-        with contextlib.suppress(BrokenPipeError):
-            os.write(writer, b"stay\n" if die_with_parent else b"done\n")
+        word = b"stay\n" if die_with_parent else b"done\n"
     except BaseException:
-        processes.stop([server.marker(home) for server in starting], STOP_SECONDS)
+        processes.stop([server.marker(home) for server in starting], CUT_OFF_SECONDS)
+        word = b"done\n"
         raise
     finally:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writer, word)
         os.close(writer)
-        if not die_with_parent:
-            processes.wait_and_reap(watcher, STOP_SECONDS)
+        if word == b"done\n":
+            processes.wait_and_reap(watcher, CUT_OFF_SECONDS)
 
 
 def _start(home: Path, missing: Sequence[Server], known: Secrets) -> None:
     # Left by a start that was killed half way: it runs, but nothing listens. Its port is free only when it has gone.
-    processes.stop([server.marker(home) for server in missing], STOP_SECONDS)
+    processes.stop([server.marker(home) for server in missing], CUT_OFF_SECONDS)
     started = [_launch(home, server, known) for server in missing]
     for one in started:
         _await(home, one, known)

@@ -9,6 +9,7 @@ import os
 import secrets
 import shlex
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ REGION = "us-east-1"
 BUCKET = "salestream"
 DATABASE = "salestream"
 USER = "salestream"
+PATIENCE_SECONDS = 1.0
+POLL_SECONDS = 0.02
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ("s3", "mysql", "log", "run")
 
@@ -150,6 +153,10 @@ def choose_port(home: Path, server: str, avoid: frozenset[int] = frozenset()) ->
     """Take the server's remembered port, or a free one when that is taken; remember the choice."""
     ports = load_ports(home)
     port = ports.get(server, 0)
+    # A killed server's memory goes before its sockets do: for a moment it cannot be found any more, but its port is not free.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while port != 0 and not is_free(port) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
     others = {taken for name, taken in ports.items() if name != server} | avoid
     while port == 0 or port in others or not is_free(port):
         with socket.socket() as probe:

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from app.config import Config
 from app.errors import TransientError
 from app.failpoints import failpoint
-from app.ledger import FileState, Ledger, SourceFile
+from app.ledger import Ledger
+from app.ledger_types import FileState, SourceFile
 from app.s3 import S3Client, copy_version, delete_version, head
 
 log = logging.getLogger(__name__)

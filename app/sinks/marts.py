@@ -10,6 +10,7 @@ from app.core.marts import Mart
 from app.errors import LedgerError
 from app.mysql import Tx
 
+
 @dataclass(frozen=True)
 class Totals:
     """Control figures of what is about to be committed."""
@@ -26,7 +27,8 @@ def check_stage(tx: Tx, mart: Mart, batch_key: str, facts: Totals) -> None:
     """
     measure = next(iter(mart.measures))
     row = tx.row(
-        f"SELECT COALESCE(SUM(row_count), 0) AS row_total, COALESCE(SUM({measure}), 0) AS amount FROM {mart.stage_table} WHERE batch_key = %s",
+        f"SELECT COALESCE(SUM(row_count), 0) AS row_total, COALESCE(SUM({measure}), 0) AS amount FROM {mart.stage_table}"
+        " WHERE batch_key = %s",
         (batch_key,),
     )
     assert row is not None, "an aggregate without GROUP BY has one row"
@@ -70,11 +72,11 @@ def incentive_sql(mart: Mart, tie_rule: str) -> str:
     order = "m.total_sales DESC" if tie_rule == "all" else f"m.total_sales DESC, m.{seller}"
     keys = ", ".join(f"m.{c}" for c in (*group, seller))
     ranked = (
-        f"(SELECT {keys}, {rank} OVER (PARTITION BY {partition} ORDER BY {order}) AS place FROM {mart.table} m JOIN {touched} ON {on_group}) r"
+        f"(SELECT {keys}, {rank} OVER (PARTITION BY {partition} ORDER BY {order}) AS place FROM {mart.table} m"
+        f" JOIN {touched} ON {on_group}) r"
     )
     on_row = " AND ".join(f"t.{c} = r.{c}" for c in (*group, seller))
     return (
         f"UPDATE {mart.table} t JOIN {ranked} ON {on_row}"
         " SET t.incentive = IF(r.place = 1 AND t.total_sales > 0, ROUND(t.total_sales * %s, 2), 0), t.updated_at = UTC_TIMESTAMP(6)"
     )
-

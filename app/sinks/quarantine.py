@@ -43,4 +43,6 @@ def write_quarantine(rejected: DataFrame, config: S3Config, batch_key: str, load
 
 def write_pending(pending: DataFrame, config: S3Config, batch_key: str) -> None:
     """Write rows that wait for a dimension row below `<pending>/batch_key=/`."""
-    pending.withColumn("batch_key", F.lit(batch_key)).write.mode("append").partitionBy("batch_key").parquet(s3a(config, config.pending_prefix))
+    pending.withColumn("batch_key", F.lit(batch_key)).write.mode("append").partitionBy("batch_key").parquet(
+        s3a(config, config.pending_prefix)
+    )

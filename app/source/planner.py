@@ -23,7 +23,9 @@ Clock = Callable[[], datetime]
 class Pages(Protocol):
     """Lists one page of the prefix behind a key: the objects, and whether more follow."""
 
-    def __call__(self, *, start_after: str) -> tuple[list[ObjectVersion], bool]: ...
+    def __call__(self, *, start_after: str) -> tuple[list[ObjectVersion], bool]:
+        """List the page behind a key."""
+        ...
 
 
 class Planner:

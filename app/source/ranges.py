@@ -66,7 +66,7 @@ class RangeReader:
         policy = Retrying(
             retry=retry_if_exception_type(S3Unavailable),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.2, max=3),
+            wait=wait_exponential_jitter(multiplier=0.2, max=3),
             reraise=True,
         )
         return policy(self._read_once, size)
@@ -142,7 +142,9 @@ def unzipped(chunks: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:
     Raises:
         FileLost: the compressed data is damaged or ends too early.
     """
-    first = next(chunks, b"")
+    first = b""
+    while len(first) < len(GZIP_MAGIC) and (chunk := next(chunks, b"")):
+        first += chunk
     if not first.startswith(GZIP_MAGIC):
         yield first
         yield from chunks

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from app.core.arrow_rows import rows_schema
 from app.core.contract import Contract
-from app.core.preamble import FileFault, Preamble, read_preamble
+from app.core.preamble import CachedMatcher, FileFault, Matcher, Preamble, read_preamble
 from app.core.record_rules import Limits
 from app.core.records import RecordParser
 from app.source.ranges import Digest, FileLost, RangeReader, unzipped
@@ -90,24 +90,24 @@ class SplitReader:
         yield _marker_batch(markers, self.contract.names)
 
     def _open_ahead(self, splits: Sequence[Split]) -> Iterator[_Opened]:
-        client = self.client_factory()
+        client, matcher = self.client_factory(), CachedMatcher(self.contract)
         todo = deque(splits)
         ahead: deque[tuple[int, Future[_Opened]]] = deque()
         with ThreadPoolExecutor(OPEN_AHEAD, thread_name_prefix="open") as pool:
             while todo or ahead:
                 while todo and (not ahead or (len(ahead) < OPEN_AHEAD and sum(size for size, _ in ahead) < AHEAD_BYTES)):
                     split = todo.popleft()
-                    ahead.append((min(split.end - split.start, CHUNK_BYTES), pool.submit(self._open, client, split)))
+                    ahead.append((min(split.end - split.start, CHUNK_BYTES), pool.submit(self._open, client, matcher, split)))
                 yield ahead.popleft()[1].result()
 
-    def _open(self, client: S3Client, split: Split) -> _Opened:
+    def _open(self, client: S3Client, matcher: Matcher, split: Split) -> _Opened:
         reader = RangeReader(client, split.file, split.start, split.end)
         try:
-            return self._open_first(split, reader) if split.number == 0 else self._open_later(client, split)
+            return self._open_first(matcher, split, reader) if split.number == 0 else self._open_later(client, matcher, split)
         except FileLost as lost:
             return _Opened(split, FileFault(lost.code, lost.detail), reader)
 
-    def _open_first(self, split: Split, reader: RangeReader) -> _Opened:
+    def _open_first(self, matcher: Matcher, split: Split, reader: RangeReader) -> _Opened:
         """Open the split that holds the header."""
         digest = Digest() if split.is_whole and not _PLAIN_MD5.fullmatch(split.file.etag) else None
         chunks = digest.through(_chunks(reader)) if digest else _chunks(reader)
@@ -116,15 +116,15 @@ class SplitReader:
         head = b""
         while len(head) <= self.limits.max_header_bytes and (chunk := next(chunks, b"")):
             head += chunk
-        preamble = self._preamble(head)
+        preamble = self._preamble(matcher, head)
         if isinstance(preamble, FileFault):
             return _Opened(split, preamble, reader, digest)
         return _Opened(split, preamble, reader, digest, preamble.size, chain([head[preamble.size :]], chunks))
 
-    def _open_later(self, client: S3Client, split: Split) -> _Opened:
+    def _open_later(self, client: S3Client, matcher: Matcher, split: Split) -> _Opened:
         """Open a split in the middle of a file: its header is read apart, and it begins at the first line start behind its border."""
         header = RangeReader(client, split.file, 0, min(split.file.size, self.limits.max_header_bytes + 1))
-        preamble = self._preamble(header.read(self.limits.max_header_bytes + 1))
+        preamble = self._preamble(matcher, header.read(self.limits.max_header_bytes + 1))
         header.close()
         if isinstance(preamble, FileFault):
             return _Opened(split, preamble, header)
@@ -142,10 +142,10 @@ class SplitReader:
                 break
         return _Opened(split, preamble, reader)
 
-    def _preamble(self, head: bytes) -> Preamble | FileFault:
+    def _preamble(self, matcher: Matcher, head: bytes) -> Preamble | FileFault:
         most = self.limits.max_header_bytes
         encoding = self.contract.settings.encoding
-        return read_preamble(head[:most], is_all=len(head) <= most, contract=self.contract, encoding=encoding, limits=self.limits)
+        return read_preamble(head[:most], is_all=len(head) <= most, contract=matcher, encoding=encoding, limits=self.limits)
 
     def _rows(self, opened: _Opened, markers: list[Marker]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one split and add its marker."""

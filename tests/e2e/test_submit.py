@@ -32,13 +32,21 @@ class Product:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("SALESTREAM", "AWS_", "SPARK_", "PYSPARK_"))}
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SALESTREAM", "AWS_", "SPARK_", "PYSPARK_"))
+        }
         self.environment["SALESTREAM_HOME"] = str(home)
 
     def start(self, *args: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command from a foreign working directory."""
         return subprocess.Popen(
-            [SUBMIT, *args], cwd="/", env=self.environment | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            [SUBMIT, *args],
+            cwd="/",
+            env=self.environment | environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
 
     def call(self, *args: str, code: int = 0, **environment: str) -> str:
@@ -57,9 +65,12 @@ class Product:
         """Ask MySQL directly, with what `local env` hands out."""
         env = local.read_env(self.home)
         assert env is not None
-        with pymysql.connect(
-            host=env.mysql_host, port=env.mysql_port, user=env.mysql_user, password=env.mysql_password, database=env.mysql_database
-        ) as connection, connection.cursor() as cursor:
+        with (
+            pymysql.connect(
+                host=env.mysql_host, port=env.mysql_port, user=env.mysql_user, password=env.mysql_password, database=env.mysql_database
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(sql)
             return list(cursor.fetchall())
 
@@ -105,7 +116,9 @@ def test_from_generator_to_marts_and_a_kill_in_the_middle_of_a_batch_changes_not
     killed.communicate()
     assert product.marts() == ({}, {})
     assert product.status()["files"] == {"CLAIMED": 3}
-    assert product.query("SELECT state, COUNT(*) FROM fact_part GROUP BY state") == [("PLANNED", product.query("SELECT COUNT(*) FROM fact_part")[0][0])]
+    assert product.query("SELECT state, COUNT(*) FROM fact_part GROUP BY state") == [
+        ("PLANNED", product.query("SELECT COUNT(*) FROM fact_part")[0][0])
+    ]
     assert product.keys("sales_facts/") != []
 
     product.call("--master", "local[2]", "--", "run", "--trigger-once")
@@ -115,7 +128,10 @@ def test_from_generator_to_marts_and_a_kill_in_the_middle_of_a_batch_changes_not
     assert found["files"] == {"COMMITTED": 3}
     assert found["rows"] == {"read": 900, "loaded": 900, "rejected": 0, "pending": 0}
     assert (found["backlog_files"], found["backlog_bytes"], found["failed_files"], found["last_batch"]["state"]) == (0, 0, 0, "COMMITTED")
-    live = {f"sales_facts/sales_month={m}/store_id={s}/batch_key={k}" for m, s, k in product.query("SELECT sales_month, store_id, batch_key FROM fact_part WHERE state = 'LIVE'")}
+    live = {
+        f"sales_facts/sales_month={m}/store_id={s}/batch_key={k}"
+        for m, s, k in product.query("SELECT sales_month, store_id, batch_key FROM fact_part WHERE state = 'LIVE'")
+    }
     assert {key.rsplit("/", 1)[0] for key in product.keys("sales_facts/")} == live
     assert product.keys("sales_data/") == []
 
@@ -128,7 +144,9 @@ def test_the_running_stream_loads_a_drop_and_a_term_signal_lets_it_finish(produc
     before = product.status()["files"]["COMMITTED"]
     running = product.start("run")
     second = tmp_path / "late.csv"
-    second.write_text("customer_id,store_id,product_name,sales_date,sales_person_id,price,quantity,total_cost\n1,121,sugar,2031-01-05,1,50,2,100\n")
+    second.write_text(
+        "customer_id,store_id,product_name,sales_date,sales_person_id,price,quantity,total_cost\n1,121,sugar,2031-01-05,1,50,2,100\n"
+    )
     product.call("upload", str(tmp_path))
     deadline = time.monotonic() + PATIENCE
     while product.status()["files"].get("COMMITTED", 0) == before:

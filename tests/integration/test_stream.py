@@ -42,7 +42,9 @@ def assert_parts_agree(world: World) -> None:
     for table in ("customers_data_mart", "sales_team_data_mart"):
         total = world.rows(f"SELECT COALESCE(SUM(row_count), 0) AS n, COALESCE(SUM(total_sales), 0) AS s FROM {table}")[0]
         assert (total["n"], total["s"]) == (rows, amount), table
-    books = world.rows("SELECT COALESCE(SUM(rows_loaded), 0) AS n, SUM(rows_read <> rows_loaded + rows_rejected + rows_pending) AS wrong FROM source_file")[0]
+    books = world.rows(
+        "SELECT COALESCE(SUM(rows_loaded), 0) AS n, SUM(rows_read <> rows_loaded + rows_rejected + rows_pending) AS wrong FROM source_file"
+    )[0]
     assert (books["n"], books["wrong"] or 0) == (rows, 0)
 
 
@@ -62,8 +64,18 @@ def test_generated_files_give_the_oracles_marts_in_several_batches_and_after_a_s
 
     rng = random.Random(7)
     span = {"start": date(2024, 1, 1), "end": date(2024, 3, 31)}
-    files = [written(tmp_path / "in", f"standard_{n}.csv", generators.SALES_HEADER, generators.standard_rows(rng, 200, **span)) for n in range(3)]
-    files += [written(tmp_path / "in", f"sales_data_2024-02-0{n}.csv", generators.SALES_HEADER, generators.datewise_rows(rng, 300, day=date(2024, 2, n))) for n in (1, 2)]
+    files = [
+        written(tmp_path / "in", f"standard_{n}.csv", generators.SALES_HEADER, generators.standard_rows(rng, 200, **span)) for n in range(3)
+    ]
+    files += [
+        written(
+            tmp_path / "in",
+            f"sales_data_2024-02-0{n}.csv",
+            generators.SALES_HEADER,
+            generators.datewise_rows(rng, 300, day=date(2024, 2, n)),
+        )
+        for n in (1, 2)
+    ]
     world.set("stream", max_files_per_trigger=2)
     for path in files:
         world.drop(path.name, path)
@@ -94,7 +106,9 @@ def test_hand_made_drops_become_the_marts_worked_out_on_paper(world: World, spar
     assert world.customer_mart() == expected.CUSTOMERS_AFTER_SECOND
     assert world.team_mart() == expected.TEAM_AFTER_SECOND
     books = world.rows("SELECT object_key, rows_read, rows_loaded, rows_pending FROM source_file")
-    assert {bytes(r["object_key"]).decode().rsplit("/", 1)[1]: (r["rows_read"], r["rows_loaded"], r["rows_pending"]) for r in books} == expected.ROWS
+    assert {
+        bytes(r["object_key"]).decode().rsplit("/", 1)[1]: (r["rows_read"], r["rows_loaded"], r["rows_pending"]) for r in books
+    } == expected.ROWS
 
     world.execute("INSERT INTO customer (customer_id, first_name, last_name) VALUES (9001, 'Late', 'Comer')")
     world.run_once(spark)
@@ -149,7 +163,10 @@ def test_files_that_are_no_sales_files_go_to_the_error_prefix_with_their_reason(
 
 
 def test_rejected_rows_are_in_the_quarantine_with_line_raw_text_and_every_reason(world: World, spark: SparkSession) -> None:
-    world.drop("mixed.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\nx,121,sugar,2024-13-01,1,50,2,100\n1,121,sugar,2024-02-01,1,50,0,0\n1,121\n")
+    world.drop(
+        "mixed.csv",
+        f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\nx,121,sugar,2024-13-01,1,50,2,100\n1,121,sugar,2024-02-01,1,50,0,0\n1,121\n",
+    )
     world.run_once(spark)
     path = f"s3a://{world.bucket}/sales_data_error/quarantine/"
     rows = {row["_line"]: row.asDict(recursive=True) for row in spark.read.parquet(path).collect()}
@@ -190,4 +207,8 @@ def test_the_fact_set_carries_every_column_of_both_outputs_of_the_seed(world: Wo
     lineage = "product_name price quantity additional_column _file_id _line batch_key"
     assert set(f"{customer} {seller} {lineage}".split()) <= set(facts.columns)
     assert len(facts.columns) == len(set(facts.columns))
-    assert facts.select("_line", "sales_month", "total_cost").collect()[0].asDict() == {"_line": 2, "sales_month": "2024-02", "total_cost": Decimal("100.0000")}
+    assert facts.select("_line", "sales_month", "total_cost").collect()[0].asDict() == {
+        "_line": 2,
+        "sales_month": "2024-02",
+        "total_cost": Decimal("100.0000"),
+    }

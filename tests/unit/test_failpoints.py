@@ -39,7 +39,9 @@ def test_a_wish_has_a_name_a_hit_and_an_action(text: str, parsed: tuple[str, int
     assert parse(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["", "nowhere", "in_commit:0", "in_commit:-1", "in_commit:x", "in_commit:²", "in_commit:1:explode", "in_commit:1:kill:2"])
+@pytest.mark.parametrize(
+    "text", ["", "nowhere", "in_commit:0", "in_commit:-1", "in_commit:x", "in_commit:²", "in_commit:1:explode", "in_commit:1:kill:2"]
+)
 def test_any_other_wish_is_refused_with_the_names(text: str) -> None:
     with pytest.raises(UsageError, match="in_commit, after_commit") as caught:
         parse(text)
@@ -77,9 +79,8 @@ def test_reset_counts_from_here_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_kill_ends_the_process_on_the_spot() -> None:
     code = "from app.failpoints import failpoint\ntry:\n    failpoint('in_commit')\nfinally:\n    print('went on')"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"SALESTREAM_FAILPOINT": "in_commit", "PYTHONPATH": str(REPOSITORY)}, capture_output=True, timeout=30
-    )
+    environment = {"SALESTREAM_FAILPOINT": "in_commit", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=30)
     assert (done.returncode, done.stdout) == (-9, b"")
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.errors import LedgerError, OwnershipError
-from app.ledger import MOVED_STATES, FactPart, FileResult, FileState, Ledger, Outcome
+from app.ledger import Ledger
+from app.ledger_types import MOVED_STATES, FactPart, FileResult, FileState, Outcome
 from app.s3 import ObjectVersion
 
 VERSION = ObjectVersion("lake", "sales_data/é.csv", "e1", 3, datetime(2024, 1, 1, tzinfo=UTC))
@@ -61,16 +62,12 @@ class FakeDatabase:
 # Types
 
 
-@pytest.mark.parametrize(
-    ("read", "loaded", "rejected", "pending"), [(0, 0, 0, 0), (6, 1, 2, 3), (5, 5, 0, 0), (5, 0, 5, 0), (5, 0, 0, 5)]
-)
+@pytest.mark.parametrize(("read", "loaded", "rejected", "pending"), [(0, 0, 0, 0), (6, 1, 2, 3), (5, 5, 0, 0), (5, 0, 5, 0), (5, 0, 0, 5)])
 def test_a_file_result_whose_rows_add_up_is_taken(read: int, loaded: int, rejected: int, pending: int) -> None:
     assert FileResult(1, rows_read=read, rows_loaded=loaded, rows_rejected=rejected, rows_pending=pending).rows_read == read
 
 
-@pytest.mark.parametrize(
-    ("read", "loaded", "rejected", "pending"), [(6, 5, 0, 0), (5, 5, 1, 0), (5, 5, 0, 1), (0, 1, 0, 0), (3, 0, 0, 0)]
-)
+@pytest.mark.parametrize(("read", "loaded", "rejected", "pending"), [(6, 5, 0, 0), (5, 5, 1, 0), (5, 5, 0, 1), (0, 1, 0, 0), (3, 0, 0, 0)])
 def test_a_file_result_whose_rows_do_not_add_up_is_refused(read: int, loaded: int, rejected: int, pending: int) -> None:
     with pytest.raises(LedgerError, match=rf"file 17: read {read} is not loaded {loaded} \+ rejected {rejected} \+ pending {pending}"):
         FileResult(17, rows_read=read, rows_loaded=loaded, rows_rejected=rejected, rows_pending=pending)

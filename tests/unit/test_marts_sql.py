@@ -10,6 +10,7 @@ import pytest
 from app.config import MartsConfig
 from app.core.marts import CUSTOMERS, MARTS, SALES_TEAM, Mart
 from app.errors import LedgerError
+from app.schema import SQL_FOLDER
 from app.sinks.marts import Totals, check_stage, incentive_sql, merge, merge_sql
 
 
@@ -108,3 +109,13 @@ def test_a_stage_that_agrees_with_the_facts_passes(mart: Mart) -> None:
 def test_a_stage_that_differs_from_the_facts_stops_the_commit(facts: Totals) -> None:
     with pytest.raises(LedgerError, match="batch 1-1-1: stage_customers_data_mart holds "):
         check_stage(FakeTx({"row_total": 3, "amount": Decimal("10.5")}), CUSTOMERS, "1-1-1", facts)
+
+
+@pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.table)
+def test_the_tables_of_the_schema_have_the_columns_of_the_mart(mart: Mart) -> None:
+    ddl = (SQL_FOLDER / "003_marts.sql").read_text()
+    tables = {
+        name: re.findall(r"^  ([a-z_]+) ", body, re.MULTILINE) for name, body in re.findall(r"EXISTS (\w+) \((.*?)\n\)", ddl, re.DOTALL)
+    }
+    assert set(tables[mart.stage_table]) == {"batch_key", *mart.columns}
+    assert set(tables[mart.table]) == {*mart.columns, "updated_at", *(["incentive"] if mart.ranked_within else [])}

@@ -1,0 +1,186 @@
+"""The ledger's transitions as statements. Every function runs inside a transaction that has already proven our epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from app.errors import LedgerError
+from app.ledger_types import Attempt, FileState, Operation, Outcome, SourceFile
+from app.mysql import Row, Tx
+from app.s3 import ObjectVersion
+
+FILE_COLUMNS = "id, bucket, object_key, etag, version_id, size_bytes, last_modified, state, finished_at"
+
+
+def to_file(row: Row) -> SourceFile:
+    """Read one row of source_file."""
+    version = ObjectVersion(
+        bucket=row["bucket"],
+        key=bytes(row["object_key"]).decode(),
+        etag=row["etag"],
+        size=int(row["size_bytes"]),
+        last_modified=row["last_modified"].replace(tzinfo=UTC),
+        version_id=row["version_id"],
+    )
+    return SourceFile(int(row["id"]), version, row["state"], row["finished_at"])
+
+
+def insert_new(tx: Tx, by_identity: dict[bytes, ObjectVersion]) -> int:
+    """Insert the versions whose identity is unknown. Returns how many they are."""
+    marks = ", ".join(["%s"] * len(by_identity))
+    known = {bytes(row["identity"]) for row in tx.rows(f"SELECT identity FROM source_file WHERE identity IN ({marks})", list(by_identity))}
+    new = {identity: version for identity, version in by_identity.items() if identity not in known}
+    tx.executemany(
+        "INSERT INTO source_file (identity, bucket, object_key, etag, version_id, size_bytes, last_modified, discovered_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6)) ON DUPLICATE KEY UPDATE id = id",
+        [
+            (i, v.bucket, v.key.encode(), v.etag, v.version_id, v.size, v.last_modified.astimezone(UTC).replace(tzinfo=None))
+            for i, v in new.items()
+        ],
+    )
+    return len(new)
+
+
+def claim_files(tx: Tx, max_files: int, max_bytes: int) -> int | None:
+    """Create a batch and claim discovered files of distinct keys for it. Returns its number, None when there is nothing to claim.
+
+    Raises:
+        LedgerError: another writer claimed one of them.
+    """
+    sql = "SELECT id, object_key, size_bytes FROM source_file WHERE state = 'DISCOVERED' ORDER BY id LIMIT %s FOR UPDATE"
+    claimed: list[int] = []
+    keys: set[bytes] = set()
+    total = 0
+    for row in tx.rows(sql, (max_files,)):
+        if claimed and total + row["size_bytes"] > max_bytes:
+            break
+        if bytes(row["object_key"]) in keys:
+            continue
+        claimed.append(row["id"])
+        keys.add(bytes(row["object_key"]))
+        total += row["size_bytes"]
+    if not claimed:
+        return None
+    batch_id = tx.insert("INSERT INTO micro_batch (files, bytes, planned_at) VALUES (%s, %s, UTC_TIMESTAMP(6))", (len(claimed), total))
+    marks = ", ".join(["%s"] * len(claimed))
+    hit = tx.execute(
+        "UPDATE source_file SET state = 'CLAIMED', batch_id = %s, claimed_at = UTC_TIMESTAMP(6)"
+        f" WHERE id IN ({marks}) AND state = 'DISCOVERED' AND batch_id IS NULL",
+        [batch_id, *claimed],
+    )
+    if hit != len(claimed):
+        raise LedgerError(f"batch {batch_id}: claimed {hit} of {len(claimed)} files")
+    return batch_id
+
+
+def claim_operation(tx: Tx) -> int | None:
+    """Create a batch for the oldest requested operation. Returns its number, None when none is requested."""
+    operation = tx.row("SELECT id FROM file_operation WHERE state = 'REQUESTED' ORDER BY id LIMIT 1 FOR UPDATE")
+    if operation is None:
+        return None
+    tx.execute("UPDATE file_operation SET state = 'CLAIMED', claimed_at = UTC_TIMESTAMP(6) WHERE id = %s", (operation["id"],))
+    return tx.insert("INSERT INTO micro_batch (operation_id, planned_at) VALUES (%s, UTC_TIMESTAMP(6))", (operation["id"],))
+
+
+def begin(tx: Tx, batch_id: int, epoch: int, contract_hash: str) -> Attempt | None:
+    """Open a new attempt at a batch. Returns None when the batch needs none."""
+    batch = tx.row("SELECT state, attempt, operation_id, planned_at FROM micro_batch WHERE id = %s FOR UPDATE", (batch_id,))
+    if batch is None or batch["state"] not in ("PLANNED", "STARTED"):
+        return None
+    number = batch["attempt"] + 1
+    key = f"{batch_id}-{epoch}-{number}"
+    tx.execute(
+        "UPDATE micro_batch SET state = 'STARTED', attempt = %s, batch_key = %s, contract_hash = %s, started_at = UTC_TIMESTAMP(6)"
+        " WHERE id = %s",
+        (number, key, contract_hash, batch_id),
+    )
+    tx.execute("INSERT INTO batch_attempt (batch_key, batch_id, started_at) VALUES (%s, %s, UTC_TIMESTAMP(6))", (key, batch_id))
+    files = tx.rows(f"SELECT {FILE_COLUMNS} FROM source_file WHERE batch_id = %s AND state = 'CLAIMED' ORDER BY id", (batch_id,))
+    operation = (
+        tx.row("SELECT id, kind, file_id FROM file_operation WHERE id = %s", (batch["operation_id"],)) if batch["operation_id"] else None
+    )
+    return Attempt(
+        batch_id=batch_id,
+        batch_key=key,
+        number=number,
+        planned_at=batch["planned_at"].replace(tzinfo=UTC),
+        files=tuple(to_file(row) for row in files),
+        operation=Operation(operation["id"], operation["kind"], operation["file_id"]) if operation else None,
+    )
+
+
+def drop_file(tx: Tx, batch_id: int, file_id: int, state: FileState) -> None:
+    """Give a claimed file its final state outside the batch's commit.
+
+    Raises:
+        LedgerError: the batch has not claimed it.
+    """
+    hit = tx.execute(
+        "UPDATE source_file SET state = %s, finished_at = UTC_TIMESTAMP(6) WHERE id = %s AND batch_id = %s AND state = 'CLAIMED'",
+        (state, file_id, batch_id),
+    )
+    if hit != 1:
+        raise LedgerError(f"batch {batch_id}: file {file_id} is not claimed by it")
+
+
+def plan_outcome(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
+    """Insert everything that names what an attempt is about to write: parts, staged file results, rejects."""
+    key, now = attempt.batch_key, datetime.now(UTC).replace(tzinfo=None)
+    tx.executemany(
+        "INSERT INTO fact_part (batch_key, sales_month, store_id, row_count, amount, planned_at) VALUES (%s, %s, %s, %s, %s, %s)",
+        [(key, p.sales_month, p.store_id, p.rows, p.amount, now) for p in outcome.facts],
+    )
+    tx.executemany(
+        "INSERT INTO quarantine_part (batch_key, load_date, reason, row_count, planned_at) VALUES (%s, %s, %s, %s, %s)",
+        [(key, p.load_date, p.reason, p.rows, now) for p in outcome.quarantine],
+    )
+    if outcome.pending_rows:
+        tx.execute("INSERT INTO pending_part (batch_key, row_count, created_at) VALUES (%s, %s, %s)", (key, outcome.pending_rows, now))
+    tx.executemany(
+        "INSERT INTO stage_file (batch_key, file_id, state, reason_code, reason_detail, rows_read, rows_loaded, rows_rejected,"
+        " rows_pending, content_digest) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            (
+                key,
+                f.file_id,
+                f.state,
+                f.reason_code,
+                (f.reason_detail or "")[:2000] or None,
+                f.rows_read,
+                f.rows_loaded,
+                f.rows_rejected,
+                f.rows_pending,
+                f.content_digest,
+            )
+            for f in outcome.files
+        ],
+    )
+    tx.executemany(
+        "INSERT INTO file_reject (file_id, batch_key, reason_code, row_count, first_line, first_column) VALUES (%s, %s, %s, %s, %s, %s)",
+        [(r.file_id, key, r.reason_code, r.rows, r.first_line, r.first_column) for r in outcome.rejects],
+    )
+
+
+def request_release(tx: Tx, joins: Mapping[str, tuple[str, str]], max_parts: int) -> int | None:
+    """Insert a RELEASE for waiting parts of which a key is known by now, unless one is already under way."""
+    if tx.scalar("SELECT 1 FROM file_operation WHERE kind = 'RELEASE' AND state IN ('REQUESTED', 'CLAIMED') LIMIT 1"):
+        return None
+    found: set[str] = set()
+    for dimension, (table, key) in joins.items():
+        sql = (
+            "SELECT DISTINCT p.batch_key FROM pending_part p JOIN pending_key k ON k.batch_key = p.batch_key"
+            f" JOIN `{table}` d ON d.`{key}` = k.key_value"
+            " WHERE p.state = 'WAITING' AND p.operation_id IS NULL AND k.dimension = %s ORDER BY p.batch_key LIMIT %s"
+        )
+        found |= {row["batch_key"] for row in tx.rows(sql, (dimension, max_parts))}
+    parts = sorted(found)[:max_parts]
+    if not parts:
+        return None
+    operation = tx.insert(
+        "INSERT INTO file_operation (kind, requested_by, requested_at, detail) VALUES ('RELEASE', 'stream', UTC_TIMESTAMP(6), %s)",
+        (f"{len(parts)} pending parts",),
+    )
+    marks = ", ".join(["%s"] * len(parts))
+    tx.execute(f"UPDATE pending_part SET operation_id = %s WHERE batch_key IN ({marks}) AND state = 'WAITING'", [operation, *parts])
+    return operation

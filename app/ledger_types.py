@@ -1,0 +1,139 @@
+"""What the ledger speaks of: files, attempts, results and parts. Plain values, no I/O."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import sha256
+
+from app.errors import LedgerError
+from app.s3 import ObjectVersion
+
+
+class FileState(StrEnum):
+    """States of a source file; the last six are final."""
+
+    DISCOVERED = "DISCOVERED"
+    CLAIMED = "CLAIMED"
+    COMMITTED = "COMMITTED"
+    REJECTED = "REJECTED"
+    DUPLICATE = "DUPLICATE"
+    FAILED = "FAILED"
+    OVERWRITTEN = "OVERWRITTEN"
+    GONE = "GONE"
+
+
+# What no longer is in the source prefix as booked has nothing to be moved.
+MOVED_STATES = (FileState.COMMITTED, FileState.REJECTED, FileState.DUPLICATE, FileState.FAILED)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One object version as the ledger knows it."""
+
+    id: int
+    version: ObjectVersion
+    state: str = FileState.CLAIMED
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row of file_operation."""
+
+    id: int
+    kind: str
+    file_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at one micro-batch: what it holds and the clock it is evaluated against."""
+
+    batch_id: int
+    batch_key: str
+    number: int
+    planned_at: datetime
+    files: tuple[SourceFile, ...]
+    operation: Operation | None = None
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one file in a batch. For a RELEASE the figures are changes, not totals.
+
+    Raises:
+        LedgerError: rows_read is not rows_loaded + rows_rejected + rows_pending.
+    """
+
+    file_id: int
+    state: str = FileState.COMMITTED
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rows_rejected: int = 0
+    rows_pending: int = 0
+    reason_code: str | None = None
+    reason_detail: str | None = None
+    content_digest: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows_read != self.rows_loaded + self.rows_rejected + self.rows_pending:
+            raise LedgerError(
+                f"file {self.file_id}: read {self.rows_read} is not loaded {self.rows_loaded}"
+                f" + rejected {self.rows_rejected} + pending {self.rows_pending}"
+            )
+
+
+@dataclass(frozen=True)
+class FactPart:
+    """One partition of one batch: rows and amount that its Parquet must hold."""
+
+    sales_month: str
+    store_id: int
+    rows: int
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class QuarantinePart:
+    """One folder of rejected rows of one batch."""
+
+    load_date: date
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Reject:
+    """Rows of one file rejected for one reason, and where the first one stands."""
+
+    file_id: int
+    reason_code: str
+    rows: int
+    first_line: int | None
+    first_column: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a batch attempt is about to make true."""
+
+    files: tuple[FileResult, ...] = ()
+    facts: tuple[FactPart, ...] = ()
+    quarantine: tuple[QuarantinePart, ...] = ()
+    pending_rows: int = 0
+    rejects: tuple[Reject, ...] = ()
+
+    @property
+    def rows_loaded(self) -> int:
+        """Rows that go into facts and marts."""
+        return sum(result.rows_loaded for result in self.files)
+
+
+def identity_of(version: ObjectVersion) -> bytes:
+    """Return the 32 bytes that name an object version: SHA-256 over (bucket, key, etag, size, time or version id)."""
+    last = version.version_id or str(int(version.last_modified.timestamp() * 1000))
+    return sha256(json.dumps([version.bucket, version.key, version.etag, version.size, last]).encode()).digest()

@@ -1,0 +1,51 @@
+"""Small frames from literals for the tests of the core: dimensions, and rows as the scan yields them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from app.core.contract import Contract
+
+FAULTS = "array<struct<code:string,column:string,value:string>>"
+
+# A good row: customer, store, seller and product are in the dimensions below.
+GOOD = {
+    "customer_id": "1",
+    "store_id": "121",
+    "product_name": "sugar",
+    "sales_date": "2024-04-30",
+    "sales_person_id": "1",
+    "price": "50.00",
+    "quantity": "2",
+    "total_cost": "100.00",
+}
+
+
+def dimensions(spark: SparkSession, *customers: tuple[Any, ...]) -> dict[str, DataFrame]:
+    """Make the four dimensions: customers 1 and 2 (no last name) and those given, stores 121 and 122, sellers 1 and 2 (no last name)."""
+    known = [(1, "Asha", "Rao", "1 Mall Road", "411001", "9000000001"), (2, "Gowri", None, "5 Tank Street", "625001", None), *customers]
+    person = "first_name string, last_name string"
+    sellers = [(1, "Anil", "Kapadia", 10, "N", "16 Karol Bagh", "110005"), (2, "Elango", None, None, "Y", "13 Ulsoor Road", None)]
+    return {
+        "customer": spark.createDataFrame(known, f"customer_id int, {person}, address string, pincode string, phone_number string"),
+        "store": spark.createDataFrame([(121, "Manoj Bhatia"), (122, None)], "id int, store_manager_name string"),
+        "sales_team": spark.createDataFrame(
+            sellers, f"id int, {person}, manager_id int, is_manager string, address string, pincode string"
+        ),
+        "product": spark.createDataFrame([("sugar",), ("maida",)], "name string"),
+    }
+
+
+def scanned(spark: SparkSession, contract: Contract, *rows: dict[str, Any]) -> DataFrame:
+    """Make rows as `scan` yields them: a good row each, but for what is given; `_line` counts them from 1."""
+    texts = ", ".join(f"{name} string" for name in contract.names)
+    own = {"_kind": "row", "_file_id": 7, "_split": 0, "_extra": None, "_raw": "the text", "_faults": None, "_marker": None}
+    made = [GOOD | own | {"_line": at} | row for at, row in enumerate(rows, 1)]
+    names = ("_kind", "_file_id", "_split", "_line", *contract.names, "_extra", "_raw", "_faults", "_marker")
+    schema = (
+        f"_kind string, _file_id bigint, _split int, _line bigint, {texts}, _extra map<string,string>, _raw string, _faults {FAULTS},"
+        " _marker string"
+    )
+    return spark.createDataFrame([tuple(row[name] for name in names) for row in made], schema)

@@ -1,0 +1,173 @@
+"""Facts carry the attributes of their customer, store and seller, once each, and no row comes or goes."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from app.config_reading import REPOSITORY
+from app.core.classify import sales_columns
+from app.core.contract import Contract, load_contract
+from app.core.enrich import CUSTOMER, PRODUCT, enrich_with_dimensions, fact_columns, missing_keys, with_known_flags
+from app.dimensions import check_unique
+from app.errors import DimensionError
+from tests.frames import dimensions
+
+pytestmark = pytest.mark.spark
+
+# The two row-level outputs of the job that this one replaces: one fact set serves both.
+CUSTOMER_FACTS = {"customer_id", "first_name", "last_name", "address", "pincode", "phone_number", "sales_date", "total_cost"}
+TEAM_FACTS = {
+    "store_id",
+    "sales_person_id",
+    "sales_person_first_name",
+    "sales_person_last_name",
+    "store_manager_name",
+    "manager_id",
+    "is_manager",
+    "sales_person_address",
+    "sales_person_pincode",
+    "sales_date",
+    "total_cost",
+    "sales_month",
+}
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return load_contract(REPOSITORY / "conf" / "contract.yml")
+
+
+@pytest.fixture(scope="module")
+def facts(spark: SparkSession, contract: Contract) -> DataFrame:
+    """Enrich sales of a whole customer and seller, of ones with gaps, of a customer that is in no dimension, and of the first again."""
+    keys = [(1, 121, 1), (2, 122, 2), (99, 121, 1), (1, 121, 1)]
+    day, extra = date(2024, 4, 30), '{"mode":"UPI"}'
+    sales = [
+        (customer, store, "sugar", day, seller, Decimal(50), 2, Decimal(100), extra, None, 7, 0, line, "2024-04")
+        for line, (customer, store, seller) in enumerate(keys, 1)
+    ]
+    schema = (
+        "customer_id int, store_id int, product_name string, sales_date date, sales_person_id int, price decimal(12,4), quantity int,"
+        " total_cost decimal(18,4), additional_column string, _warnings array<string>, _file_id bigint, _split int, _line bigint,"
+        " sales_month string"
+    )
+    rows = spark.createDataFrame(sales, schema)
+    assert rows.columns == sales_columns(contract)
+    enriched = enrich_with_dimensions(rows, dimensions(spark))
+    return enriched.withColumn("batch_key", F.lit("7-1-1")).select(*fact_columns(contract)).localCheckpoint()
+
+
+@pytest.fixture(scope="module")
+def rows(facts: DataFrame) -> dict[int, Row]:
+    return {row["_line"]: row for row in facts.collect()}
+
+
+def test_facts_have_the_columns_of_both_outputs_and_their_lineage_in_order(facts: DataFrame, contract: Contract) -> None:
+    assert facts.columns == [
+        "customer_id",
+        "product_name",
+        "sales_date",
+        "sales_person_id",
+        "price",
+        "quantity",
+        "total_cost",
+        "first_name",
+        "last_name",
+        "address",
+        "pincode",
+        "phone_number",
+        "store_manager_name",
+        "sales_person_first_name",
+        "sales_person_last_name",
+        "manager_id",
+        "is_manager",
+        "sales_person_address",
+        "sales_person_pincode",
+        "additional_column",
+        "_warnings",
+        "_file_id",
+        "_line",
+        "sales_month",
+        "store_id",
+        "batch_key",
+    ]
+    assert set(facts.columns) >= CUSTOMER_FACTS | TEAM_FACTS
+
+
+def test_no_column_occurs_twice_in_any_letter_case(facts: DataFrame) -> None:
+    assert len({name.lower() for name in facts.columns}) == len(facts.columns)
+
+
+def test_no_row_comes_or_goes(facts: DataFrame) -> None:
+    assert sorted(row["_line"] for row in facts.select("_line").collect()) == [1, 2, 3, 4]
+
+
+def test_a_sale_carries_its_customer_store_and_seller(rows: dict[int, Row]) -> None:
+    row = rows[1]
+    assert (row["first_name"], row["last_name"], row["address"], row["pincode"], row["phone_number"]) == (
+        "Asha",
+        "Rao",
+        "1 Mall Road",
+        "411001",
+        "9000000001",
+    )
+    assert row["store_manager_name"] == "Manoj Bhatia"
+    assert (row["sales_person_first_name"], row["sales_person_last_name"]) == ("Anil", "Kapadia")
+    assert (row["manager_id"], row["is_manager"]) == (10, "N")
+    assert (row["sales_person_address"], row["sales_person_pincode"]) == ("16 Karol Bagh", "110005")
+
+
+def test_gaps_in_a_dimension_stay_gaps(rows: dict[int, Row]) -> None:
+    row = rows[2]
+    assert (row["first_name"], row["last_name"], row["phone_number"], row["store_manager_name"]) == ("Gowri", None, None, None)
+    assert (row["sales_person_first_name"], row["sales_person_last_name"], row["manager_id"]) == ("Elango", None, None)
+
+
+def test_a_row_without_its_customer_is_kept(rows: dict[int, Row]) -> None:
+    assert (rows[3]["customer_id"], rows[3]["first_name"], rows[3]["store_manager_name"]) == (99, None, "Manoj Bhatia")
+    assert rows[3]["additional_column"] == '{"mode":"UPI"}'
+
+
+# Known keys
+
+
+def test_known_keys_are_flagged_and_a_null_key_is_known_to_nobody(spark: SparkSession) -> None:
+    keys = spark.createDataFrame(
+        [(1, 121, 1, "sugar"), (99, 121, 9, "tea"), (None, None, None, None), (1, 121, 1, "sugar")],
+        "customer_id int, store_id int, sales_person_id int, product_name string",
+    )
+    flagged = keys.transform(with_known_flags, dimensions(spark)).withColumn("missing", missing_keys())
+    found = sorted(
+        (row["_customer_known"], row["_store_known"], row["_sales_team_known"], row["_product_known"], row["missing"])
+        for row in flagged.collect()
+    )
+    assert found == [
+        (False, False, False, False, ["customer", "store", "sales_team"]),
+        (False, True, False, False, ["customer", "sales_team"]),
+        (True, True, True, True, []),
+        (True, True, True, True, []),
+    ]
+
+
+# A dimension has each key once
+
+
+def test_a_dimension_with_each_key_once_passes(spark: SparkSession) -> None:
+    check_unique(dimensions(spark)["customer"], CUSTOMER)
+
+
+def test_a_key_that_occurs_twice_is_refused_by_table_column_and_key(spark: SparkSession) -> None:
+    doubled = dimensions(spark, (2, "Gauri", "Joshi", None, None, None), (1, "Asha", "Rao", None, None, None))["customer"]
+    with pytest.raises(DimensionError, match="^DIMENSION table customer holds customer_id 1, 2 more than once; "):
+        check_unique(doubled, CUSTOMER)
+
+
+def test_only_the_first_five_doubled_keys_are_named(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(f"p{number}",) for number in range(9)] * 2, "name string")
+    with pytest.raises(DimensionError, match="holds name p0, p1, p2, p3, p4 more than once"):
+        check_unique(frame, PRODUCT)

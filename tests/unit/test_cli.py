@@ -1,0 +1,217 @@
+"""The command line: help with examples, exit codes, and errors in one line."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from app import cli
+from app.errors import BatchFailed, MySqlUnavailable, OwnershipError, PipelineError, UsageError
+from tests.conftest import REPOSITORY
+
+PROGRAM = "./spark-submit.sh"
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Walk all commands with their path of names."""
+    for name, command in (group or typer.main.get_command(cli.app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands())
+each = pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep servers and settings of this machine out of reach."""
+    monkeypatch.setenv("SALESTREAM_HOME", str(tmp_path))
+    for name in ("SALESTREAM_BUCKET", "SALESTREAM_MYSQL_HOST", "SALESTREAM_MYSQL_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def failing() -> Iterator[Callable[[Exception], None]]:
+    """Give the command line one more command, `fail`, for this test: it raises what it is told to."""
+    errors: list[Exception] = []
+
+    def fail(debug: bool = False) -> None:
+        raise errors[-1]
+
+    cli.app.command("fail")(fail)
+    yield errors.append
+    cli.app.registered_commands.pop()
+
+
+# Help
+
+
+def test_all_commands_are_walked() -> None:
+    assert {("run",), ("status",), ("init-db",), ("upload",), ("local", "up"), ("local", "down"), ("local", "env")} <= set(COMMANDS)
+
+
+@each
+def test_help_says_what_a_command_does_and_gives_an_example(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*path, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: {PROGRAM} {' '.join(path)} ")
+    assert (COMMANDS[path].help or "").splitlines()[0] in " ".join(shown.split())
+    assert re.search(rf"^  Example: .*{re.escape(PROGRAM)} {' '.join(path)}", shown, re.MULTILINE)
+
+
+@each
+def test_an_example_uses_only_options_that_the_command_has(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    words = shlex.split(command.epilog.replace('"$(', "").replace(')"', ""))
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+@each
+def test_every_command_shows_the_trace_on_request(path: tuple[str, ...]) -> None:
+    assert any("--debug" in parameter.opts for parameter in COMMANDS[path].params)
+
+
+@pytest.mark.skipif(not (REPOSITORY / "README.md").exists(), reason="there is no README yet")
+@each
+def test_every_command_occurs_in_the_readme(path: tuple[str, ...]) -> None:
+    assert f"{PROGRAM} {' '.join(path)}" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_help_of_the_program_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: {PROGRAM} [OPTIONS] COMMAND")
+    for path in COMMANDS:
+        assert re.search(rf"^  {path[0]} +\w", shown, re.MULTILINE), path
+
+
+# Bad usage: 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nope"], "'nope'"),
+        (["local", "nope"], "'nope'"),
+        (["run", "--bogus"], "--bogus"),
+        (["run", "--env"], "--env"),
+        (["upload"], "FOLDER"),
+        (["upload", "x", "--threads", "0"], "--threads"),
+        (["status", "surplus"], "surplus"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_refused_by_name(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert named.lower() in err.lower()
+    assert "Traceback" not in err
+
+
+def test_a_refusal_says_where_to_read_on(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["upload"])
+    assert f"Try '{PROGRAM} upload --help' for help." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["local"]], ids=["program", "group"])
+def test_no_command_shows_the_help_and_is_bad_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    assert "Commands:" in "".join(capsys.readouterr())
+
+
+def test_the_environment_of_servers_that_never_ran_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["local", "env"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "local up" in err
+
+
+# Errors of our own: one line, and the trace only on request
+
+
+def test_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", "--env", "nowhere"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "salestream: CONFIG there is no conf/nowhere.yml; choose an environment: dev, prod, qa\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("no"), 2),
+        (OwnershipError("the source is held by host b pid 9"), 3),
+        (MySqlUnavailable("mysql.host=db:3306: error 2003: refused"), 1),
+        (BatchFailed("first line\nsecond line"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_an_error_becomes_its_exit_code_and_one_line(
+    error: PipelineError, code: int, failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(error)
+    assert cli.main(["fail"]) == code
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"salestream: {error}\n")
+    assert err.count("\n") == 1
+
+
+def test_debug_shows_the_trace_and_then_the_line(failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]) -> None:
+    failing(OwnershipError("held"))
+    assert cli.main(["fail", "--debug"]) == 3
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert "raise errors[-1]" in err
+    assert err.endswith("salestream: OWNED held; stop the other instance first, or leave the work to it\n")
+
+
+def test_a_fault_of_the_program_itself_is_not_dressed_up(failing: Callable[[Exception], None]) -> None:
+    failing(ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["fail"])
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_the_exit_code_of_a_command_is_passed_on(code: int, failing: Callable[[Exception], None]) -> None:
+    failing(typer.Exit(code))
+    assert cli.main(["fail"]) == code
+
+
+# The tables of `status`
+
+
+def test_status_for_people_names_the_backlog_and_what_rows_wait_for(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.print_status(
+        {
+            "files": {"COMMITTED": 3, "REJECTED": 1},
+            "rows": {"read": 10, "loaded": 7, "rejected": 2, "pending": 1},
+            "last_batch": {"id": 7, "state": "COMMITTED", "committed_at": None, "planned_at": "2024-01-01T00:00:00Z", "rows_loaded": 7},
+            "backlog_files": 2,
+            "backlog_bytes": 99,
+            "archive_due": 4,
+            "pending_keys": [{"dimension": "customer", "key": 26, "rows": 1}],
+        }
+    )
+    shown = capsys.readouterr().out
+    assert re.search(r"COMMITTED\W+3\b", shown)
+    assert re.search(r"REJECTED\W+1\b", shown)
+    assert "Last batch 7 COMMITTED at 2024-01-01T00:00:00Z: 7 rows loaded" in shown
+    assert "Backlog 2 files, 99 bytes; waiting to be archived 4" in shown
+    assert "1 rows wait for customer 26" in shown
+
+
+def test_status_of_an_empty_ledger_has_no_last_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {"read": 0, "loaded": 0, "rejected": 0, "pending": 0}
+    cli.print_status(
+        {"files": {}, "rows": rows, "last_batch": None, "backlog_files": 0, "backlog_bytes": 0, "archive_due": 0, "pending_keys": []}
+    )
+    assert "Last batch" not in capsys.readouterr().out

@@ -1,0 +1,268 @@
+"""MySQL: which errors may pass by themselves, how often they are tried again, and what Spark is told."""
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pymysql
+import pytest
+from pydantic import SecretStr
+
+from app.config import Config, MySqlConfig
+from app.errors import ConfigError, MySqlError, MySqlUnavailable, PipelineError
+from app.mysql import Tx, jdbc_options, retrying, tls_context, translated
+
+# A CA of our own, made for this test: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=test ca" -days 36500
+CA = """-----BEGIN CERTIFICATE-----
+MIIBezCCASGgAwIBAgIUSFryHjKFLYd61QgtrZcr8RQZeVcwCgYIKoZIzj0EAwIw
+EjEQMA4GA1UEAwwHdGVzdCBjYTAgFw0yNjExMjMyMjEwNDRaGA8yMTI2MTAzMDIy
+MTA0NFowEjEQMA4GA1UEAwwHdGVzdCBjYTBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABDjuvJ779oQDEz+lAUIcWpWUyQy1cbttLr349nPKX7BSaR5d5rEZHLDTu2d+
++YFs/ZjaqPqFWk9OFu9GWVlUnwGjUzBRMB0GA1UdDgQWBBSxS3EHT30kqDH7rTlv
+OeA4LjG+tTAfBgNVHSMEGDAWgBSxS3EHT30kqDH7rTlvOeA4LjG+tTAPBgNVHRMB
+Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQCoHBlBCKTWUAeyIPowUNZgqr3s
+bnaJ/tQqQs0rlHcwRAIgNBpLNQtAtl2NGdvLGpezQ6rSP1EY0mFFYAzmC+0f+nQ=
+-----END CERTIFICATE-----
+"""
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1040, "Too many connections"),
+        (1053, "Server shutdown in progress"),
+        (1205, "Lock wait timeout exceeded; try restarting transaction"),
+        (1213, "Deadlock found when trying to get lock; try restarting transaction"),
+        (1290, "The MySQL server is running with the --read-only option"),
+        (1927, "Connection was killed"),
+        (2002, "Can't connect to local MySQL server"),
+        (2003, "Can't connect to MySQL server on 'db'"),
+        (2006, "MySQL server has gone away"),
+        (2013, "Lost connection to MySQL server during query"),
+        (4031, "The client was disconnected by the server because of inactivity"),
+    ],
+)
+def test_what_may_pass_by_itself_is_transient(number: int, text: str) -> None:
+    with pytest.raises(MySqlUnavailable) as caught, translated("mysql.host=db:3306"):
+        raise pymysql.err.OperationalError(number, text)
+    assert caught.value.what == f"mysql.host=db:3306: error {number}: {text}"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pymysql.err.OperationalError(1045, "Access denied for user 'job'"),
+        pymysql.err.OperationalError(1049, "Unknown database 'sales'"),
+        pymysql.err.ProgrammingError(1064, "You have an error in your SQL syntax"),
+        pymysql.err.ProgrammingError(1146, "Table 'sales.micro_batch' doesn't exist"),
+        pymysql.err.IntegrityError(1062, "Duplicate entry '1' for key 'PRIMARY'"),
+        pymysql.err.DataError(1406, "Data too long for column 'sales_month'"),
+        pymysql.err.OperationalError(2026, "SSL connection error"),
+    ],
+    ids=lambda error: str(error.args[0]),
+)
+def test_a_refusal_is_terminal(error: pymysql.MySQLError) -> None:
+    with pytest.raises(MySqlError, match=f"t: error {error.args[0]}: ") as caught, translated("t"):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "what"),
+    [
+        (pymysql.err.InterfaceError(0, ""), MySqlUnavailable, "t: error 0: "),
+        (pymysql.err.InterfaceError("(0, '')"), MySqlUnavailable, "t: error 0: (0, '')"),
+        (pymysql.err.OperationalError(), MySqlError, "t: error 0: "),
+        (ConnectionResetError("reset by peer"), MySqlUnavailable, "t: reset by peer"),
+        (BrokenPipeError("broken pipe"), MySqlUnavailable, "t: broken pipe"),
+        (TimeoutError("timed out"), MySqlUnavailable, "t: timed out"),
+    ],
+    ids=["closed connection", "text only", "no number", "reset", "pipe", "time-out"],
+)
+def test_a_lost_connection_is_transient_whatever_the_driver_calls_it(error: Exception, kind: type[PipelineError], what: str) -> None:
+    with pytest.raises(kind) as caught, translated("t"):
+        raise error
+    assert caught.value.what == what
+
+
+def test_errors_that_are_not_the_drivers_pass_unchanged() -> None:
+    with pytest.raises(KeyError), translated("t"):
+        raise KeyError("state")
+
+
+# Retries
+
+
+def calls_until(error: PipelineError, attempts: int, good_call: int | None = None) -> int:
+    calls = 0
+    for attempt in retrying(attempts).copy(sleep=lambda _seconds: None):
+        with attempt:
+            calls += 1
+            if calls != good_call:
+                raise error
+    return calls
+
+
+def test_a_transient_error_is_tried_again_until_it_passes() -> None:
+    assert calls_until(MySqlUnavailable("deadlock"), attempts=5, good_call=3) == 3
+
+
+def test_the_last_transient_error_is_raised_as_it_is() -> None:
+    error = MySqlUnavailable("deadlock")
+    with pytest.raises(MySqlUnavailable) as caught:
+        calls_until(error, attempts=3)
+    assert caught.value is error
+
+
+def test_a_terminal_error_is_not_tried_again() -> None:
+    pauses: list[float] = []
+    with pytest.raises(MySqlError):
+        for attempt in retrying(5).copy(sleep=pauses.append):
+            with attempt:
+                raise MySqlError("syntax")
+    assert pauses == []
+
+
+def test_pauses_grow_and_stay_below_five_seconds() -> None:
+    pauses: list[float] = []
+    with pytest.raises(MySqlUnavailable):
+        for attempt in retrying(12).copy(sleep=pauses.append):
+            with attempt:
+                raise MySqlUnavailable("gone")
+    assert len(pauses) == 11
+    assert 0 < pauses[0] < 1.2
+    assert pauses[-1] == max(pauses) == 5
+
+
+# Statements
+
+
+class FakeCursor:
+    """A cursor that answers with fixed rows."""
+
+    lastrowid = 41
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.found = rows
+        self.ran: list[tuple[str, Any]] = []
+
+    def __enter__(self) -> "FakeCursor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def execute(self, sql: str, args: Any = None) -> int:
+        self.ran.append((sql, args))
+        return len(self.found)
+
+    def executemany(self, sql: str, rows: Sequence[Any]) -> int | None:
+        self.ran.append((sql, rows))
+        return None
+
+    def fetchall(self) -> list[dict[str, Any]]:
+        return self.found
+
+
+class FakeConnection:
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self.made = FakeCursor(list(rows))
+
+    def cursor(self) -> FakeCursor:
+        return self.made
+
+
+def test_a_query_gives_rows_a_row_or_a_scalar() -> None:
+    tx = Tx(FakeConnection({"n": 3, "m": 4}, {"n": 5, "m": 6}))
+    assert tx.rows("SELECT") == [{"n": 3, "m": 4}, {"n": 5, "m": 6}]
+    assert tx.row("SELECT") == {"n": 3, "m": 4}
+    assert tx.scalar("SELECT") == 3
+    assert tx.insert("INSERT", (1,)) == 41
+
+
+def test_a_query_without_a_row_gives_none() -> None:
+    tx = Tx(FakeConnection())
+    assert (tx.rows("SELECT"), tx.row("SELECT"), tx.scalar("SELECT")) == ([], None, None)
+
+
+def test_a_statement_without_values_may_hold_a_percent_sign() -> None:
+    connection = FakeConnection()
+    Tx(connection).execute("SELECT 'LIKE a%'")
+    assert connection.made.ran == [("SELECT 'LIKE a%'", None)]
+
+
+def test_no_rows_are_no_statement() -> None:
+    connection = FakeConnection()
+    assert Tx(connection).executemany("INSERT", []) == 0
+    assert Tx(connection).executemany("INSERT", [(1,)]) == 0
+    assert connection.made.ran == [("INSERT", [(1,)])]
+
+
+# What Spark is told
+
+
+def with_mysql(config: Config, **changes: Any) -> MySqlConfig:
+    return config.mysql.model_copy(update=changes)
+
+
+def test_jdbc_gets_the_database_and_its_login_beside_the_address(config: Config) -> None:
+    options = jdbc_options(with_mysql(config, port=3307, password=SecretStr("p&w?='x")))
+    assert options["driver"] == "com.mysql.cj.jdbc.Driver"
+    assert (options["user"], options["password"]) == ("job", "p&w?='x")
+    assert options["url"].startswith("jdbc:mysql://db.example.com:3307/sales?")
+    assert "p&w" not in options["url"]
+    assert "job" not in options["url"]
+
+
+def test_jdbc_rewrites_batches_and_works_in_utc_and_utf8(config: Config) -> None:
+    query = parse_qs(urlsplit(jdbc_options(config.mysql)["url"].removeprefix("jdbc:")).query)
+    assert query["rewriteBatchedStatements"] == ["true"]
+    assert query["connectionTimeZone"] == ["UTC"]
+    assert query["characterEncoding"] == ["UTF-8"]
+    assert query["connectTimeout"] == ["10000"]
+
+
+@pytest.mark.parametrize(("tls", "mode"), [("off", "DISABLED"), ("required", "REQUIRED"), ("verify", "VERIFY_IDENTITY")])
+def test_jdbc_uses_tls_as_the_configuration_says(config: Config, tls: str, mode: str) -> None:
+    assert f"sslMode={mode}&" in jdbc_options(with_mysql(config, tls=tls))["url"]
+
+
+# TLS of our own connections
+
+
+def test_no_tls_is_no_context(config: Config) -> None:
+    assert tls_context(with_mysql(config, tls="off")) is None
+
+
+def test_required_encrypts_and_does_not_check_the_server(config: Config) -> None:
+    context = tls_context(with_mysql(config, tls="required"))
+    assert context is not None
+    assert (context.check_hostname, context.verify_mode) == (False, ssl.CERT_NONE)
+
+
+def test_verify_checks_certificate_and_host_name_against_the_systems_cas(config: Config) -> None:
+    context = tls_context(with_mysql(config, tls="verify"))
+    assert context is not None
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+
+
+def test_verify_trusts_only_the_given_ca(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(CA)
+    context = tls_context(with_mysql(config, tls="verify", tls_ca=path))
+    assert context is not None
+    assert [dict(part[0] for part in ca["subject"]) for ca in context.get_ca_certs()] == [{"commonName": "test ca"}]
+
+
+@pytest.mark.parametrize("content", [None, "not a certificate"], ids=["missing", "no PEM"])
+def test_a_ca_file_that_cannot_be_used_is_a_fault_of_the_configuration(config: Config, tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=rf"mysql\.tls_ca: {path}: "):
+        tls_context(with_mysql(config, tls="verify", tls_ca=path))

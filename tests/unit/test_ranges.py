@@ -1,0 +1,156 @@
+"""Reading exactly the booked bytes, whatever happens to the connection and to the object."""
+
+from __future__ import annotations
+
+import gzip
+import random
+
+import pytest
+
+from app.errors import S3Error, S3Unavailable
+from app.source import ranges
+from app.source.ranges import FileLost, RangeReader, unzipped
+from app.source.splits import ScanFile
+from tests.s3_fake import Bucket
+
+DATA = bytes(range(256)) * 10
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    bucket = Bucket()
+    bucket.put("a//b [1].csv", DATA)
+    return bucket
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _seconds: None)
+
+
+def drain(reader: RangeReader, size: int = 100) -> bytes:
+    data = b""
+    while chunk := reader.read(size):
+        data += chunk
+    return data
+
+
+def test_a_whole_file_is_one_get_with_its_etag(bucket: Bucket) -> None:
+    client = bucket.client
+    assert drain(RangeReader(client, bucket.files[0], 0, len(DATA))) == DATA
+    assert client.requests == [{"Bucket": "drops", "Key": "a//b [1].csv", "IfMatch": bucket.files[0].etag}]
+
+
+def test_a_range_goes_on_behind_its_end(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "BEHIND_BYTES", 1000)
+    client = bucket.client
+    assert drain(RangeReader(client, bucket.files[0], 10, 200)) == DATA[10:]
+    assert [request["Range"] for request in client.requests] == ["bytes=10-199", "bytes=200-1199", "bytes=1200-2199", "bytes=2200-2559"]
+
+
+def test_an_empty_object_is_read_as_nothing() -> None:
+    bucket = Bucket()
+    file = bucket.put("empty.csv", b"")
+    client = bucket.client
+    assert drain(RangeReader(client, file, 0, 0)) == b""
+    assert len(client.requests) == 1
+
+
+def test_a_broken_connection_is_resumed_where_it_broke(bucket: Bucket) -> None:
+    client = bucket.client
+    client.broken_gets, client.breaks_after = 2, 150
+    assert drain(RangeReader(client, bucket.files[0], 0, len(DATA))) == DATA
+    assert [request.get("Range") for request in client.requests] == [None, "bytes=150-2559", "bytes=300-2559"]
+    assert {request["IfMatch"] for request in client.requests} == {bucket.files[0].etag}
+
+
+def test_a_connection_that_breaks_again_and_again_is_given_up(bucket: Bucket) -> None:
+    client = bucket.client
+    client.broken_gets, client.breaks_after = 1000, 0
+    with pytest.raises(S3Unavailable):
+        RangeReader(client, bucket.files[0], 0, len(DATA)).read(10)
+    assert len(client.requests) == ranges.ATTEMPTS
+
+
+def test_a_body_that_ends_too_early_is_resumed(bucket: Bucket) -> None:
+    short = bucket.files[0]
+    longer = ScanFile(short.file_id, short.bucket, short.key, short.etag, short.size + 1)
+    reader = RangeReader(bucket.client, longer, 0, longer.size)
+    with pytest.raises(S3Unavailable, match="ended at byte 2560 of 2561"):
+        drain(reader)
+
+
+def test_an_overwritten_object_is_told_from_one_that_is_gone(bucket: Bucket) -> None:
+    file = bucket.files[0]
+    bucket.put(file.key, b"other")
+    with pytest.raises(FileLost) as lost:
+        RangeReader(bucket.client, file, 0, file.size).read(10)
+    assert lost.value.code == "OVERWRITTEN"
+    del bucket.objects[file.key]
+    with pytest.raises(FileLost) as lost:
+        RangeReader(bucket.client, file, 0, file.size).read(10)
+    assert lost.value.code == "GONE"
+
+
+def test_an_object_overwritten_while_it_is_read_is_noticed_when_the_connection_breaks(bucket: Bucket) -> None:
+    client = bucket.client
+    client.broken_gets, client.breaks_after = 1, 100
+    reader = RangeReader(client, bucket.files[0], 0, len(DATA))
+    assert reader.read(100) == DATA[:100]
+    bucket.put(bucket.files[0].key, DATA, etag="new")
+    with pytest.raises(FileLost):
+        reader.read(100)
+
+
+def test_a_refusal_is_an_error_of_its_own(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests import s3_fake
+
+    client = bucket.client
+    monkeypatch.setattr(client, "get_object", lambda **_: (_ for _ in ()).throw(s3_fake._refused(403, "AccessDenied")))
+    with pytest.raises(S3Error, match="403 AccessDenied"):
+        RangeReader(client, bucket.files[0], 0, 10).read(10)
+
+
+def chunked(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("size", [1, 13, 100_000])
+@pytest.mark.parametrize("out", [7, 1000, 1 << 20])
+def test_gzip_is_unpacked_in_pieces_whatever_their_size(size: int, out: int) -> None:
+    text = b"abc,def\n" * 500
+    pieces = list(unzipped(iter(chunked(gzip.compress(text), size)), out))
+    assert b"".join(pieces) == text
+    assert max(len(piece) for piece in pieces) <= out
+
+
+def test_members_follow_each_other_and_may_be_padded() -> None:
+    data = gzip.compress(b"one\n") + gzip.compress(b"") + gzip.compress(b"two\n") + b"\0" * 20
+    assert b"".join(unzipped(iter(chunked(data, 5)), 100)) == b"one\ntwo\n"
+
+
+def test_a_bomb_is_unpacked_in_bounded_pieces() -> None:
+    bomb = gzip.compress(b"\0" * 20_000_000)
+    assert max(len(piece) for piece in unzipped(iter([bomb]), 1 << 16)) <= 1 << 16
+
+
+def test_what_is_no_gzip_passes_unchanged() -> None:
+    assert list(unzipped(iter([b"a,b\n", b"c"]), 100)) == [b"a,b\n", b"c"]
+    assert b"".join(unzipped(iter([]), 100)) == b""
+
+
+@pytest.mark.parametrize("where", [12, 60, -5])
+def test_damaged_gzip_is_unreadable(where: int) -> None:
+    text = random.Random(3).randbytes(4000)
+    damaged = bytearray(gzip.compress(text))
+    damaged[where] ^= 0xFF
+    with pytest.raises(FileLost) as lost:
+        list(unzipped(iter([bytes(damaged)]), 1000))
+    assert lost.value.code == "UNREADABLE"
+
+
+def test_truncated_gzip_and_trailing_garbage_are_unreadable() -> None:
+    data = gzip.compress(b"abc\n" * 100)
+    for broken in (data[:-1], data[:20], data + b"garbage"):
+        with pytest.raises(FileLost):
+            list(unzipped(iter([broken]), 1000))

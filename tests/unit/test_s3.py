@@ -1,0 +1,289 @@
+"""S3: which errors may pass by themselves, what counts as the same version, and where a finished file goes."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
+
+from app.config import Config
+from app.errors import PipelineError, S3Error, S3Unavailable
+from app.ledger_types import SourceFile
+from app.s3 import (
+    ObjectVersion,
+    copy_version,
+    delete_below,
+    delete_keys,
+    delete_version,
+    head,
+    is_same_version,
+    list_all,
+    list_page,
+    translated,
+)
+from app.sinks.archive import target_key
+
+AT = datetime(2024, 1, 1, 10, 0, 0, 999000, tzinfo=UTC)
+VERSION = ObjectVersion("lake", "sales_data/a.csv", "e1", 3, AT)
+URL = "http://127.0.0.1:9"
+
+
+def refused(status: int, code: str = "Code", message: str = "message") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")
+
+
+class FakeS3:
+    """A bucket: key -> (etag, size, time). Refuses requests as told; notes copies and deletions."""
+
+    def __init__(self, *versions: ObjectVersion, page: int = 2, fault: Exception | None = None) -> None:
+        self.objects = {version.key: version for version in versions}
+        self.page = page
+        self.fault = fault
+        self.copied: list[dict[str, Any]] = []
+        self.deleted: list[dict[str, Any]] = []
+        self.pages: list[int] = []
+
+    def list_objects_v2(self, *, Bucket: str, Prefix: str, StartAfter: str) -> dict[str, Any]:
+        if self.fault:
+            raise self.fault
+        found = [v for key, v in sorted(self.objects.items()) if key.startswith(Prefix) and key > StartAfter]
+        contents = [{"Key": v.key, "ETag": f'"{v.etag}"', "Size": v.size, "LastModified": v.last_modified} for v in found[: self.page]]
+        return {"Contents": contents, "IsTruncated": len(found) > self.page} if contents else {"IsTruncated": False}
+
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        if Key not in self.objects:
+            raise self.fault or refused(404, "404", "Not Found")
+        found = self.objects[Key]
+        return {"ETag": f'"{found.etag}"', "ContentLength": found.size, "LastModified": found.last_modified.replace(microsecond=0)}
+
+    def copy_object(self, **request: Any) -> dict[str, Any]:
+        if self.fault:
+            raise self.fault
+        self.copied.append(request)
+        return {"CopyObjectResult": {"ETag": '"copied"'}}
+
+    def delete_object(self, **request: Any) -> None:
+        if self.fault:
+            raise self.fault
+        self.deleted.append(request)
+
+    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:
+        self.pages.append(len(Delete["Objects"]))
+        for item in Delete["Objects"]:
+            self.objects.pop(item["Key"], None)
+        return {"Errors": [{"Key": "k", "Code": "AccessDenied", "Message": "no"}]} if self.fault else {}
+
+
+# Errors
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_busy_server_is_transient(status: int) -> None:
+    with pytest.raises(S3Unavailable, match=f"s3://lake/x: {status} SlowDown please"), translated("s3://lake/x"):
+        raise refused(status, "SlowDown", "please")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 412])
+def test_a_refusal_is_terminal(status: int) -> None:
+    with pytest.raises(S3Error, match=f"s3://lake/x: {status} AccessDenied no"), translated("s3://lake/x"):
+        raise refused(status, "AccessDenied", "no")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (EndpointConnectionError(endpoint_url=URL), S3Unavailable),
+        (ConnectTimeoutError(endpoint_url=URL), S3Unavailable),
+        (ReadTimeoutError(endpoint_url=URL), S3Unavailable),
+        (NoCredentialsError(), S3Error),
+        (PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), S3Error),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_no_connection_is_transient_and_no_credentials_are_terminal(error: BotoCoreError, kind: type[PipelineError]) -> None:
+    with pytest.raises(kind, match=r"^\S+ s3://lake/x: ") as caught, translated("s3://lake/x"):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+def test_an_answer_without_a_status_is_terminal_and_has_no_ragged_end() -> None:
+    with pytest.raises(S3Error) as caught, translated("s3://lake/x"):
+        raise ClientError({}, "PutObject")
+    assert caught.value.what == "s3://lake/x: 0"
+
+
+def test_other_errors_pass_unchanged() -> None:
+    with pytest.raises(ZeroDivisionError), translated("s3://lake/x"):
+        raise ZeroDivisionError
+
+
+# The same version
+
+
+def test_a_head_in_seconds_and_a_listing_in_milliseconds_are_the_same_version() -> None:
+    assert is_same_version(replace(VERSION, last_modified=AT.replace(microsecond=0)), VERSION)
+
+
+@pytest.mark.parametrize(
+    "change", [{"etag": "e2"}, {"size": 4}, {"last_modified": AT.replace(second=1, microsecond=0)}], ids=["etag", "size", "time"]
+)
+def test_another_etag_size_or_second_is_another_version(change: dict[str, Any]) -> None:
+    assert not is_same_version(replace(VERSION, **change), VERSION)
+
+
+# Requests
+
+
+def test_a_page_has_versions_with_bare_etags_and_says_whether_more_follow() -> None:
+    client = FakeS3(VERSION, replace(VERSION, key="sales_data/b.csv"), replace(VERSION, key="sales_data/c.csv"))
+    page, more = list_page(client, "lake", "sales_data/")
+    assert (page[0], [v.key for v in page], more) == (VERSION, ["sales_data/a.csv", "sales_data/b.csv"], True)
+    assert list_page(client, "lake", "sales_data/", start_after="sales_data/b.csv") == ([replace(VERSION, key="sales_data/c.csv")], False)
+
+
+def test_an_empty_prefix_is_an_empty_page() -> None:
+    assert list_page(FakeS3(), "lake", "sales_data/") == ([], False)
+
+
+def test_all_pages_are_walked() -> None:
+    keys = [f"sales_data/{name}" for name in "abcde"]
+    client = FakeS3(*[replace(VERSION, key=key) for key in [*keys, "other/x"]])
+    assert [version.key for version in list_all(client, "lake", "sales_data/")] == keys
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, S3Error), (503, S3Unavailable)])
+def test_a_listing_that_fails_names_bucket_and_prefix(status: int, kind: type[PipelineError]) -> None:
+    with pytest.raises(kind, match=r"s3://lake/sales_data/: "):
+        list_page(FakeS3(fault=refused(status)), "lake", "sales_data/")
+
+
+def test_what_is_not_there_has_no_head() -> None:
+    assert head(FakeS3(), "lake", "sales_data/a.csv") is None
+
+
+def test_a_refused_head_is_an_error_and_not_an_absence() -> None:
+    with pytest.raises(S3Error, match="s3://lake/sales_data/a.csv: 403"):
+        head(FakeS3(fault=refused(403)), "lake", "sales_data/a.csv")
+
+
+def test_only_the_booked_version_is_copied() -> None:
+    client = FakeS3(VERSION)
+    assert copy_version(client, VERSION, "sales_data_processed/a.csv") == "copied"
+    assert client.copied == [
+        {
+            "Bucket": "lake",
+            "Key": "sales_data_processed/a.csv",
+            "CopySource": {"Bucket": "lake", "Key": "sales_data/a.csv"},
+            "CopySourceIfMatch": "e1",
+        }
+    ]
+
+
+@pytest.mark.parametrize("status", [404, 412])
+def test_a_version_that_is_gone_is_not_copied(status: int) -> None:
+    assert copy_version(FakeS3(fault=refused(status)), VERSION, "x") is None
+
+
+def test_a_refused_copy_is_an_error() -> None:
+    with pytest.raises(S3Error, match="s3://lake/sales_data/a.csv -> x: 403"):
+        copy_version(FakeS3(fault=refused(403)), VERSION, "x")
+
+
+def test_the_booked_version_is_deleted_under_its_etag() -> None:
+    client = FakeS3(VERSION)
+    assert delete_version(client, VERSION)
+    assert client.deleted == [{"Bucket": "lake", "Key": "sales_data/a.csv", "IfMatch": "e1"}]
+
+
+def test_a_newer_version_is_never_deleted() -> None:
+    client = FakeS3(replace(VERSION, etag="e2"))
+    assert not delete_version(client, VERSION)
+    assert client.deleted == []
+
+
+def test_a_version_replaced_at_the_last_moment_stays() -> None:
+    assert not delete_version(FakeS3(VERSION, fault=refused(412)), VERSION)
+
+
+def test_what_is_gone_already_counts_as_deleted() -> None:
+    assert delete_version(FakeS3(), VERSION)
+    assert delete_version(FakeS3(VERSION, fault=refused(404)), VERSION)
+
+
+def test_many_keys_are_deleted_a_thousand_at_a_time() -> None:
+    client = FakeS3()
+    delete_keys(client, "lake", [str(number) for number in range(2001)])
+    assert client.pages == [1000, 1000, 1]
+
+
+def test_a_key_that_cannot_be_deleted_is_named() -> None:
+    with pytest.raises(S3Error, match="s3://lake/k: AccessDenied no"):
+        delete_keys(FakeS3(fault=refused(403)), "lake", ["k"])
+
+
+def test_only_what_is_wanted_below_a_prefix_is_deleted() -> None:
+    client = FakeS3(*[replace(VERSION, key=key) for key in ("p/keep", "p/go1", "p/go2", "q/go")])
+    assert delete_below(client, "lake", "p/", lambda key: "go" in key) == 2
+    assert sorted(client.objects) == ["p/keep", "q/go"]
+
+
+# Where a finished file goes
+
+
+def finished(key: str, state: str = "COMMITTED", number: int = 42) -> SourceFile:
+    return SourceFile(number, replace(VERSION, key=key), state, datetime(2024, 5, 1, 23, 59))
+
+
+@pytest.mark.parametrize(
+    ("state", "folder"),
+    [
+        ("COMMITTED", "sales_data_processed"),
+        ("DUPLICATE", "sales_data_processed"),
+        ("REJECTED", "sales_data_error"),
+        ("FAILED", "sales_data_error"),
+    ],
+)
+def test_a_file_goes_below_the_day_and_its_id(config: Config, state: str, folder: str) -> None:
+    assert target_key(config, finished("sales_data/2024/a.csv", state)) == f"{folder}/2024-05-01/42/2024/a.csv"
+
+
+def test_the_same_name_again_goes_elsewhere(config: Config) -> None:
+    key = "sales_data/a.csv"
+    assert target_key(config, finished(key, number=1)) != target_key(config, finished(key, number=2))
+
+
+@pytest.mark.parametrize("name", ["sales_data/a.csv", "é ü/ö.csv", "a//b.csv", "../x.csv", "%41+ .csv", "my_sales_data.csv"])
+def test_only_the_source_prefix_itself_is_taken_off(config: Config, name: str) -> None:
+    assert target_key(config, finished(f"sales_data/{name}")) == f"sales_data_processed/2024-05-01/42/{name}"
+
+
+FOLDER = "sales_data_processed/2024-05-01/42/"  # 35 bytes: a name may have 989
+
+
+@pytest.mark.parametrize("length", [989, 990, 1013])
+def test_a_key_that_would_be_too_long_loses_its_beginning(config: Config, length: int) -> None:
+    key = f"sales_data/{'b' * (length - 5)}e.csv"
+    target = target_key(config, finished(key))
+    assert len(key.encode()) <= 1024
+    assert target == FOLDER + "b" * (984 if length > 989 else length - 5) + "e.csv"
+    assert len(target.encode()) <= 1024
+
+
+@pytest.mark.parametrize("letter", ["é", "मी", "😀"])
+@pytest.mark.parametrize("ending", ["", "x", "xy", "xyz"])
+def test_a_cut_never_splits_a_letter(config: Config, letter: str, ending: str) -> None:
+    # Room for 989 bytes of a name of up to 1013: the cut falls into a letter for at least one of the endings.
+    name = letter * ((1013 - len(ending)) // len(letter.encode())) + ending
+    target = target_key(config, finished(f"sales_data/{name}"))
+    kept = target.removeprefix(FOLDER)
+    assert name.endswith(kept)
+    assert 989 - 4 < len(kept.encode()) <= 989
