@@ -53,8 +53,15 @@ exec 3> >(exec awk '
   { print; fflush() }
   END { if (quiet) printf "%s", held }' quiet=1 >&2)
 filter=$!
+# What --packages has once resolved is handed over as it lies in the cache: that saves seconds of CPU at every start.
+packages=(--packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES")
+cached=("$root"/.cache/ivy/jars/*.jar)
+stamp=$(sha256sum "$root/scripts/packages.sh" "$root/requirements.txt" | sha256sum | cut -d' ' -f1)
+if [ -f "${cached[0]}" ] && [ "$(cat "$root/.cache/ivy/.stamp" 2>/dev/null)" = "$stamp" ] && [[ $root != *,* ]]; then
+  packages=(--jars "$(IFS=,; printf '%s' "${cached[*]}")")
+fi
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
-  --packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES" --driver-memory "${SALESTREAM__SPARK__DRIVER_MEMORY:-1g}" \
+  "${packages[@]}" --driver-memory "${SALESTREAM__SPARK__DRIVER_MEMORY:-1g}" \
   ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" >&3 2>&3 3>&- &
 job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }

@@ -130,6 +130,8 @@ fetch_spark_packages() {
   hash=$(checksum "$ROOT/scripts/packages.sh" "$ROOT/requirements.txt")
   if stamped "$IVY/.stamp" "$hash"; then return; fi
   say "fetching Spark's packages from Maven Central (16 MB)"
+  # Only what this resolution brings may lie there: spark-submit.sh takes all of it.
+  rm -rf "$IVY/jars"
   : >"$nothing"
   run_with_progress "Spark packages" "$IVY/cache" '*.jar' env SPARK_HOME="$(echo "$VENV"/lib/python3*/site-packages/pyspark)" PYSPARK_PYTHON="$VENV/bin/python" \
     SPARK_LOCAL_IP=127.0.0.1 "$VENV/bin/spark-submit" --master 'local[1]' --conf spark.jars.ivy="$IVY" \

@@ -30,20 +30,11 @@ CustomerMart = dict[tuple[int, str], Decimal]
 TeamMart = dict[tuple[int, int, str], tuple[Decimal, Decimal]]
 
 
-def packages() -> dict[str, str]:
-    """Read the coordinates that spark-submit.sh uses."""
-    lines = (REPOSITORY / "scripts" / "packages.sh").read_text().splitlines()
-    return {name: value.strip('"') for name, _, value in (line.partition("=") for line in lines) if name.isupper() or "_" in name}
-
-
 def spark_session(env: LocalEnv) -> SparkSession:
     """Build a session like the job's, on the jars that set-up has fetched."""
-    known = packages()
+    jars = ",".join(str(path) for path in sorted((REPOSITORY / ".cache/ivy/jars").glob("*.jar")))
     os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "conf")
-    os.environ["PYSPARK_SUBMIT_ARGS"] = (
-        f"--master local[2] --driver-memory 1g --conf 'spark.jars.ivy={REPOSITORY}/.cache/ivy' --packages {known['SPARK_PACKAGES']}"
-        f" --exclude-packages {known['SPARK_EXCLUDES']} --conf spark.ui.enabled=false pyspark-shell"
-    )
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[2] --driver-memory 1g --jars '{jars}' --conf spark.ui.enabled=false pyspark-shell"
     return build_session(load_config("dev", environ={}, defaults=env.variables()))
 
 

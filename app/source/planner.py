@@ -81,7 +81,7 @@ class Planner:
                 return
 
     def _is_ready(self, version: ObjectVersion) -> bool:
-        rule = ignore_rule(version.key.removeprefix(self.config.s3.source_prefix))
+        rule = ignore_rule(version.key.removeprefix(self.config.s3.source_prefix), embedded=self.config.embedded)
         if rule:
             log.debug("ignored key=%r rule=%s", version.key, rule)
             return False

@@ -150,11 +150,8 @@ def unzipped(chunks: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:
         yield from chunks
         return
     member, data = zlib.decompressobj(wbits=31), first
-    is_begun = has_more = False
-    while True:
-        # A full answer may have left text inside zlib although all input is taken.
-        if not data and not has_more and not (data := next(chunks, b"")):
-            break
+    is_begun = False
+    while data or (data := next(chunks, b"")):
         if member.eof:
             # Some tools pad the end with zeros; anything else must be another member.
             data = data.lstrip(b"\0")
@@ -166,7 +163,6 @@ def unzipped(chunks: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:
         except zlib.error as exc:
             raise FileLost(UNREADABLE, f"the gzip data is damaged: {exc}") from exc
         is_begun = True
-        has_more = len(text) == chunk_bytes and not member.eof
         data = member.unused_data if member.eof else member.unconsumed_tail
         if text:
             yield text

@@ -135,7 +135,7 @@ def broken_borders(markers: Iterable[Marker]) -> set[int]:
     """Return the files in which a record crosses a border so that the next split began in its middle: scan them whole."""
     broken = set()
     for file_id, parts in _by_file(markers).items():
-        reached = [part for part in parts if part.outcome == OK and part.began_at is not None]
+        reached = [part for part in parts if part.began_at is not None]
         if any(before.ended_at != after.began_at for before, after in pairwise(reached)):
             broken.add(file_id)
     return broken

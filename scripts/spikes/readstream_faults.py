@@ -52,7 +52,12 @@ class Drop:
             rows.extend(shown(row) for row in batch.orderBy("customer_id").collect())
 
         stream = self.spark.readStream.schema(SCHEMA).option("header", "true").options(**self.options).csv(str(self.folder / "in"))
-        query = stream.writeStream.foreachBatch(collect).trigger(availableNow=True).option("checkpointLocation", str(self.folder / "seen")).start()
+        query = (
+            stream.writeStream.foreachBatch(collect)
+            .trigger(availableNow=True)
+            .option("checkpointLocation", str(self.folder / "seen"))
+            .start()
+        )
         try:
             query.awaitTermination()
         except PySparkException as exc:
@@ -63,7 +68,9 @@ class Drop:
 def shown(row: Row) -> str:
     """Return a row as (customer, store, product, total), and what Spark thinks is wrong with it."""
     total = None if row.total_cost is None else f"{row.total_cost.normalize():f}"
-    text = "(" + ", ".join("NULL" if value is None else str(value) for value in (row.customer_id, row.store_id, row.product_name, total)) + ")"
+    text = (
+        "(" + ", ".join("NULL" if value is None else str(value) for value in (row.customer_id, row.store_id, row.product_name, total)) + ")"
+    )
     return (text + (" corrupt" if row._corrupt_record else "")).replace("\n", "\\n")
 
 
@@ -142,6 +149,7 @@ def main() -> None:
             .config("spark.ui.enabled", "false")
             .config("spark.sql.shuffle.partitions", "1")
             .config("spark.log.level", "OFF")
+            .config("spark.ui.showConsoleProgress", "false")
             .config("spark.sql.warehouse.dir", f"{folder}/warehouse")
             .getOrCreate()
         )

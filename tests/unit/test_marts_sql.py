@@ -114,8 +114,7 @@ def test_a_stage_that_differs_from_the_facts_stops_the_commit(facts: Totals) -> 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.table)
 def test_the_tables_of_the_schema_have_the_columns_of_the_mart(mart: Mart) -> None:
     ddl = (SQL_FOLDER / "003_marts.sql").read_text()
-    tables = {
-        name: re.findall(r"^  ([a-z_]+) ", body, re.MULTILINE) for name, body in re.findall(r"EXISTS (\w+) \((.*?)\n\)", ddl, re.DOTALL)
-    }
+    bodies = dict(re.findall(r"EXISTS (\w+) \((.*?)\n\)", ddl, re.DOTALL))
+    tables = {name: re.findall(r"^  ([a-z_]+) ", body, re.MULTILINE) for name, body in bodies.items()}
     assert set(tables[mart.stage_table]) == {"batch_key", *mart.columns}
     assert set(tables[mart.table]) == {*mart.columns, "updated_at", *(["incentive"] if mart.ranked_within else [])}

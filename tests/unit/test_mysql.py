@@ -98,42 +98,37 @@ def test_errors_that_are_not_the_drivers_pass_unchanged() -> None:
 # Retries
 
 
-def calls_until(error: PipelineError, attempts: int, good_call: int | None = None) -> int:
-    calls = 0
-    for attempt in retrying(attempts).copy(sleep=lambda _seconds: None):
+def attempts_of(limit: int, *outcomes: PipelineError | None) -> tuple[int, list[float]]:
+    """Run work that ends as told, call by call. Returns the number of calls and the pauses between them."""
+    pauses: list[float] = []
+    left = list(outcomes)
+    for attempt in retrying(limit).copy(sleep=pauses.append):
         with attempt:
-            calls += 1
-            if calls != good_call:
+            error = left.pop(0)
+            if error is not None:
                 raise error
-    return calls
+    return len(outcomes) - len(left), pauses
 
 
 def test_a_transient_error_is_tried_again_until_it_passes() -> None:
-    assert calls_until(MySqlUnavailable("deadlock"), attempts=5, good_call=3) == 3
+    calls, pauses = attempts_of(5, MySqlUnavailable("deadlock"), MySqlUnavailable("deadlock"), None)
+    assert (calls, len(pauses)) == (3, 2)
 
 
 def test_the_last_transient_error_is_raised_as_it_is() -> None:
-    error = MySqlUnavailable("deadlock")
+    last = MySqlUnavailable("third")
     with pytest.raises(MySqlUnavailable) as caught:
-        calls_until(error, attempts=3)
-    assert caught.value is error
+        attempts_of(3, MySqlUnavailable("first"), MySqlUnavailable("second"), last, None)
+    assert caught.value is last
 
 
 def test_a_terminal_error_is_not_tried_again() -> None:
-    pauses: list[float] = []
-    with pytest.raises(MySqlError):
-        for attempt in retrying(5).copy(sleep=pauses.append):
-            with attempt:
-                raise MySqlError("syntax")
-    assert pauses == []
+    with pytest.raises(MySqlError, match="syntax"):
+        attempts_of(5, MySqlError("syntax"), None)
 
 
 def test_pauses_grow_and_stay_below_five_seconds() -> None:
-    pauses: list[float] = []
-    with pytest.raises(MySqlUnavailable):
-        for attempt in retrying(12).copy(sleep=pauses.append):
-            with attempt:
-                raise MySqlUnavailable("gone")
+    _, pauses = attempts_of(12, *[MySqlUnavailable("gone")] * 11, None)
     assert len(pauses) == 11
     assert 0 < pauses[0] < 1.2
     assert pauses[-1] == max(pauses) == 5

@@ -13,7 +13,8 @@ from app.errors import BatchFailed, LedgerError
 from app.stream import StopRequest, fresh_checkpoint, planner_error, raise_failure
 
 # As Spark 4.2.1 words the failure of a planner process: the Python trace, then a description of the query.
-HEAD = """[PYTHON_STREAMING_DATA_SOURCE_RUNTIME_ERROR] Failed when Python streaming data source perform latestOffset: Traceback (most recent call last):
+HEAD = """[PYTHON_STREAMING_DATA_SOURCE_RUNTIME_ERROR] Failed when Python streaming data source perform latestOffset: \
+Traceback (most recent call last):
   File "/venv/pyspark.zip/pyspark/sql/streaming/python_streaming_source_runner.py", line 281, in main
   File "/venv/pyspark.zip/pyspark/sql/datasource_internal.py", line 126, in latestOffset
     iter, end = self.simple_reader.read(start)

@@ -1,0 +1,160 @@
+"""docs/schema.md: every table with its columns, and how they belong together, read from scripts/sql."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlparse
+
+from app.core.contract import load_contract
+from app.core.enrich import DIMENSIONS
+from app.core.marts import MARTS
+from scripts.docgen import ROOT, code, page, table
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    type: str
+    nullable: bool
+    default: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table as its CREATE statement describes it; `keys` are (kind, columns), the primary key first."""
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+    keys: tuple[tuple[str, str], ...]
+
+    @property
+    def primary(self) -> list[str]:
+        """The columns of the primary key."""
+        return next(columns for kind, columns in self.keys if kind == "primary key").split(", ")
+
+
+# A column of this name refers to that table, wherever it stands; the database holds no foreign keys.
+REFERENCES = {"batch_id": "micro_batch", "batch_key": "batch_attempt", "file_id": "source_file", "operation_id": "file_operation"}
+_KEY = re.compile(r"(PRIMARY KEY|UNIQUE KEY|KEY)\s*(\w*)\s*\((.*)\)$", re.DOTALL)
+_COLUMN = re.compile(
+    r"(?P<name>\w+)\s+(?P<type>\w+(?:\s*\([^)]*\))?)(?P<rest>.*?)(?:\s*\bCOMMENT\s+'(?P<comment>(?:[^']|'')*)')?$", re.DOTALL
+)
+
+
+def read_tables(path: Path) -> list[Table]:
+    """Read the CREATE TABLE statements of one SQL file."""
+    found = []
+    for statement in sqlparse.parse(path.read_text(encoding="utf-8")):
+        head, items, tail = _parts(statement)
+        if name := re.fullmatch(r"CREATE TABLE IF NOT EXISTS (\w+)", head):
+            keys = [match for item in items if (match := _KEY.match(item))]
+            columns = tuple(_column(item) for item in items if not _KEY.match(item))
+            comment = re.search(r"COMMENT = '((?:[^']|'')*)'", tail)
+            listed = tuple((match[1].lower(), re.sub(r"\s+", " ", match[3])) for match in keys)
+            found.append(Table(name[1], comment[1].replace("''", "'") if comment else "", columns, listed))
+    return found
+
+
+def _parts(statement: Any) -> tuple[str, list[str], str]:
+    """Cut a statement at its outermost parentheses: what precedes them, the items within, what follows."""
+    texts, depth = [""], 0
+    closed = False
+    for token in statement.flatten():
+        value = "" if token.ttype in sqlparse.tokens.Comment else token.value
+        depth -= value == ")"
+        if not closed and ((depth == 0 and value in "()" and value) or (depth == 1 and value == ",")):
+            closed = value == ")"
+            texts.append("")
+        else:
+            texts[-1] += value
+        depth += value == "("
+    words = [re.sub(r"\s+", " ", text).strip() for text in texts]
+    return words[0], words[1:-1], words[-1]
+
+
+def _column(item: str) -> Column:
+    match = _COLUMN.match(item)
+    assert match, item
+    rest = match["rest"]
+    default = re.search(r"DEFAULT (\S+)", rest)
+    shown = "AUTO_INCREMENT" if "AUTO_INCREMENT" in rest else default[1] if default and default[1] != "NULL" else ""
+    return Column(match["name"], match["type"], "NOT NULL" not in rest, shown, (match["comment"] or "").replace("''", "'"))
+
+
+def schema_page() -> str:
+    """Describe every table, and how they belong together."""
+    files = {path.name: read_tables(path) for path in sorted((ROOT / "scripts" / "sql").glob("0*.sql"))}
+    dimensions, ledger, marts = files.values()
+    staged = [one for one in marts if one.name.startswith("stage_")]
+    views = re.findall(r"^(CREATE OR REPLACE VIEW .*?);", (ROOT / "scripts/sql/002_ledger.sql").read_text(encoding="utf-8"), re.M | re.S)
+    intro = [
+        "`./spark-submit.sh init-db` applies the numbered files of `scripts/sql/` in order, each once; the table `schema_migration`",
+        "says which are in place. All times are UTC. Months are text, `YYYY-MM`. Money is `DECIMAL`.",
+        "The lines of the pictures are references by value: the database holds no foreign keys.",
+        "",
+    ]
+    sold = ["## Sales, dimensions and marts", "", *_business_picture(dimensions, [m for m in marts if m not in staged])]
+    sold += ["`sales_row` is no table: it is one row of a CSV file, and of the Parquet below the facts prefix.", ""]
+    booked = ["## Ledger and stage tables", "", *_ledger_picture([*ledger, *staged])]
+    parts = [line for name, tables in files.items() for line in _file_part(name, tables)]
+    shown = [line for view in views for line in ("### View " + view.split()[4], "", "```sql", view + ";", "```", "")]
+    return page("scripts/sql/*.sql", "Database schema", intro, sold, booked, parts, shown)
+
+
+def _file_part(name: str, tables: Sequence[Table]) -> Iterator[str]:
+    yield from (f"## Tables of {name}", "")
+    for one in tables:
+        yield from (f"### {one.name}", "", f"{one.comment[:1].upper()}{one.comment[1:]}.", "")
+        rows = [(code(c.name), c.type, "yes" if c.nullable else "", c.default, c.comment) for c in one.columns]
+        yield from table(("Column", "Type", "NULL", "Default", "Meaning"), rows)
+        yield from ("; ".join(f"{kind} ({columns})" for kind, columns in one.keys).capitalize() + ".", "")
+
+
+def _entity(name: str, columns: Iterable[tuple[str, str, str]]) -> list[str]:
+    return [f"  {name} {{", *(f"    {kind} {column} {mark}".rstrip() for kind, column, mark in columns), "  }"]
+
+
+def _table_entity(one: Table, foreign: Iterable[str]) -> list[str]:
+    marks = {c.name: ", ".join(m for m, names in (("PK", one.primary), ("FK", foreign)) if c.name in names) for c in one.columns}
+    return _entity(one.name, ((re.match(r"\w+", c.type)[0].lower(), c.name, marks[c.name]) for c in one.columns))  # type: ignore[index]
+
+
+def _business_picture(dimensions: Sequence[Table], marts: Sequence[Table]) -> list[str]:
+    refers = {dimension.fact_key: dimension for dimension in DIMENSIONS}
+    sales = [
+        (re.match(r"\w+", c.type)[0], c.name, "FK" if c.name in refers else "") for c in load_contract(ROOT / "conf/contract.yml").columns
+    ]  # type: ignore[index]
+    lines = ["```mermaid", "erDiagram"]
+    lines += [f'  {d.table} {"||" if d.required else "|o"}--o{{ sales_row : "{d.fact_key}"' for d in DIMENSIONS]
+    for mart in MARTS:
+        lines += [f'  {refers[fact].table} ||--o{{ {mart.table} : "{own}"' for own, fact in mart.grain.items() if fact in refers]
+    for one in dimensions:
+        lines += _table_entity(one, ())
+    lines += _entity("sales_row", sales)
+    described = {mart.table: [own for own, fact in mart.grain.items() if fact in refers] for mart in MARTS}
+    for one in marts:
+        lines += _table_entity(one, described[one.name])
+    return [*lines, "```", ""]
+
+
+def _ledger_picture(tables: Sequence[Table]) -> list[str]:
+    lines, entities = ["```mermaid", "erDiagram"], []
+    for one in tables:
+        # The batch's own copy of its last key only repeats the attempt's reference to the batch.
+        links = [
+            c
+            for c in one.columns
+            if c.name in REFERENCES and REFERENCES[c.name] != one.name and (one.name, c.name) != ("micro_batch", "batch_key")
+        ]
+        lines += [f'  {REFERENCES[c.name]} {"|o" if c.nullable else "||"}--o{{ {one.name} : "{c.name}"' for c in links]
+        entities += _table_entity(one, [c.name for c in links])
+    return [*lines, *entities, "```", ""]
