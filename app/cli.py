@@ -167,4 +167,9 @@ def main(argv: list[str] | None = None) -> int:
             traceback.print_exc()
         print(f"salestream: {exc}", file=sys.stderr)
         return exc.exit_code
+    except Exception as exc:  # noqa: BLE001 - the last resort: a user gets one line, a developer asks for the trace
+        if "--debug" in args:
+            traceback.print_exc()
+        print(f"salestream: {PipelineError(f'{type(exc).__name__}: {exc}'.splitlines()[0])}", file=sys.stderr)
+        return EXIT_FAILED
     return 0

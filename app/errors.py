@@ -17,7 +17,7 @@ class PipelineError(Exception):
     code = "PIPELINE"
     exit_code = 1
     cause = "Something in the pipeline failed."
-    cure = "Run the command again with --debug and read the trace."
+    cure = "run the command again with --debug and read the trace"
 
     def __init__(self, what: str, *, cure: str | None = None) -> None:
         super().__init__(what)

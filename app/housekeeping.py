@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # Most pending parts that one RELEASE reads: it bounds the batch that loads them.
 RELEASE_PARTS = 100
+# Heartbeat, stage clean-up and the look for released keys cost a few statements each; a tick in between only archives.
+LOOK_SECONDS = 1.0
 
 
 @dataclass
@@ -25,17 +28,27 @@ class Housekeeper:
     job: Job
     ownership: owner.Ownership
     wanted: Callable[[], bool]
+    now: Callable[[], float] = time.monotonic
+    _last_look: float = float("-inf")
 
     def tick(self) -> int:
-        """Do what is due now. Returns how many things were done, so that a caller can drain until it is 0.
+        """Do what is due now; a look at MySQL at most once a second. Returns how much was done, so that a caller can drain.
 
         Raises:
             OwnershipError: another instance has taken over.
         """
-        owner.beat(self.job.ledger.db, self.ownership)
         done = archive_due(self.job.clients(), self.job.config, self.job.ledger, self.wanted)
-        done += clear_stage(self.job.ledger)
-        return done + self.request_release()
+        return done if self.now() - self._last_look < LOOK_SECONDS else done + self.look()
+
+    def look(self) -> int:
+        """Renew the heartbeat, clear the stage tables and look for keys that pending rows wait for. Returns how much was done.
+
+        Raises:
+            OwnershipError: another instance has taken over.
+        """
+        self._last_look = self.now()
+        owner.beat(self.job.ledger.db, self.ownership)
+        return clear_stage(self.job.ledger) + self.request_release()
 
     def request_release(self) -> int:
         """Ask for a RELEASE when a key that pending rows wait for is in its dimension table by now."""

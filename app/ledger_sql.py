@@ -120,13 +120,16 @@ def drop_file(tx: Tx, batch_id: int, file_id: int, state: FileState) -> None:
         "UPDATE source_file SET state = %s, finished_at = UTC_TIMESTAMP(6) WHERE id = %s AND batch_id = %s AND state = 'CLAIMED'",
         (state, file_id, batch_id),
     )
-    if hit != 1:
+    if hit != 1 and tx.scalar("SELECT state FROM source_file WHERE id = %s AND batch_id = %s", (file_id, batch_id)) != state:
         raise LedgerError(f"batch {batch_id}: file {file_id} is not claimed by it")
 
 
 def plan_outcome(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
     """Insert everything that names what an attempt is about to write: parts, staged file results, rejects."""
     key, now = attempt.batch_key, datetime.now(UTC).replace(tzinfo=None)
+    # A connection lost during COMMIT makes this run again on top of itself.
+    for table in ("fact_part", "quarantine_part", "pending_part", "stage_file", "file_reject"):
+        tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (key,))
     tx.executemany(
         "INSERT INTO fact_part (batch_key, sales_month, store_id, row_count, amount, planned_at) VALUES (%s, %s, %s, %s, %s, %s)",
         [(key, p.sales_month, p.store_id, p.rows, p.amount, now) for p in outcome.facts],

@@ -45,5 +45,5 @@ def set_up(config: LoggingConfig) -> None:
         handler.setFormatter(JsonFormatter() if config.format == "json" else text)
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logging.getLogger("app").setLevel(config.level)
-    # Its driver-side chatter about closed callback connections is no fault of the job.
-    logging.getLogger("py4j").setLevel(logging.ERROR)
+    # It prints the trace of every exception that passes through a callback; the run reports it in one line.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)

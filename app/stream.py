@@ -16,7 +16,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from app import owner
+from app import errors, owner
 from app.batch import BatchRunner
 from app.config import Config
 from app.core.contract import Contract, load_contract
@@ -172,7 +172,18 @@ def raise_failure(query: StreamingQuery, runner: BatchRunner) -> None:
         raise runner.failure
     failure = query.exception()
     if failure is not None and not runner.stopping():
-        raise BatchFailed(planner_error(str(failure))) from runner.failure
+        raise planner_failure(str(failure)) from runner.failure
+
+
+def planner_failure(text: str) -> PipelineError:
+    """Return the error that ended a query, from Spark's text of it; an own error of the planner process keeps its class."""
+    line = planner_error(text)
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PipelineError)]
+    kind = next((kind for kind in kinds if line.startswith(f"{kind.code} ")), None)
+    if kind is None:
+        return BatchFailed(line)
+    what, _, cure = line.removeprefix(f"{kind.code} ").rpartition("; ")
+    return kind(what or cure, cure=cure)
 
 
 def planner_error(text: str) -> str:
@@ -187,7 +198,7 @@ def planner_error(text: str) -> str:
 def drain(job: Job, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest) -> None:
     """Before `--once` exits: archive everything, release what can be released, until nothing is left to do."""
     while not stop():
-        done = keeper.tick()
+        done = keeper.tick() + keeper.look()
         while job.ledger.claim_operation() is not None:
             runner.finish_planned()
             done += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,19 +32,26 @@ class Pages(Protocol):
 class Planner:
     """Plans one micro-batch at a time: what is claimable first, then what a listing adds."""
 
-    def __init__(self, config: Config, ledger: Ledger, pages: Pages, clock: Clock) -> None:
+    def __init__(self, config: Config, ledger: Ledger, pages: Pages, clock: Clock, sleep: Callable[[float], None] = time.sleep) -> None:
         self.config = config
         self.ledger = ledger
         self.pages = pages
         self.clock = clock
+        self.sleep = sleep
         self._frozen = False
+        self._is_unsettled = False
         # Where the last listing stopped. A long backlog is walked page by page instead of from its beginning at every trigger.
         self._resume_after = ""
 
     def freeze(self) -> None:
-        """List everything that is there now, and nothing after that."""
+        """List everything that is there now, and nothing after that; empty objects get the time to settle."""
+        self._is_unsettled = False
         for _ in self._listing():
             pass
+        if self._is_unsettled:
+            self.sleep(self.config.stream.settle_seconds)
+            for _ in self._listing():
+                pass
         self._frozen = True
 
     def next_batch(self, after: int) -> int | None:
@@ -86,7 +94,9 @@ class Planner:
             log.debug("ignored key=%r rule=%s", version.key, rule)
             return False
         settled = self.clock() - timedelta(seconds=self.config.stream.settle_seconds)
-        return version.size > 0 or version.last_modified <= settled
+        is_ready = version.size > 0 or version.last_modified <= settled
+        self._is_unsettled |= not is_ready
+        return is_ready
 
 
 def open_planner(env: str, conf_dir: Path, epoch: int) -> Planner:

@@ -35,7 +35,7 @@ TYPES = {
 MEANINGS = {
     "stream.max_attempts": "Attempts at a failing batch; the last failure ends the run with exit code 1, and the next start tries again.",
     "s3.work_prefix": "Kept free: nothing is written there",
-    "spark.driver_memory": "Driver memory. The JVM starts before this file is read: only the override, or `--driver-memory`, has an effect.",
+    "spark.driver_memory": "Driver memory. The JVM starts before this file is read: only the override, or `--driver-memory`, counts.",
 }
 
 

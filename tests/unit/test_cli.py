@@ -174,10 +174,16 @@ def test_debug_shows_the_trace_and_then_the_line(failing: Callable[[Exception], 
     assert err.endswith("salestream: OWNED held; stop the other instance first, or leave the work to it\n")
 
 
-def test_a_fault_of_the_program_itself_is_not_dressed_up(failing: Callable[[Exception], None]) -> None:
-    failing(ZeroDivisionError("a bug"))
-    with pytest.raises(ZeroDivisionError):
-        cli.main(["fail"])
+def test_a_fault_of_the_program_itself_is_one_line_and_its_trace_is_there_on_request(
+    failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(ZeroDivisionError("a bug\nin two lines"))
+    assert cli.main(["fail"]) == 1
+    assert capsys.readouterr().err == (
+        "salestream: PIPELINE ZeroDivisionError: a bug; run the command again with --debug and read the trace\n"
+    )
+    assert cli.main(["fail", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])

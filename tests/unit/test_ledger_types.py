@@ -172,9 +172,15 @@ def test_a_claim_that_misses_a_file_is_rolled_back() -> None:
 
 
 def test_a_file_taken_out_of_a_batch_must_have_been_claimed_by_it() -> None:
-    db = FakeDatabase(matched=0)
+    db = FakeDatabase(matched=0, state=[{"state": "COMMITTED"}])
     with pytest.raises(LedgerError, match="batch 41: file 3 is not claimed by it"):
         Ledger(db, 5).drop_files(41, {3: FileState.GONE})
+
+
+def test_a_file_taken_out_twice_after_a_lost_commit_is_no_fault() -> None:
+    db = FakeDatabase(matched=0, state=[{"state": "GONE"}])
+    Ledger(db, 5).drop_files(41, {3: FileState.GONE})
+    assert db.transactions == 1
 
 
 def test_a_row_of_the_ledger_becomes_the_version_that_was_booked() -> None:

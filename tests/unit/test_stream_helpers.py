@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.batch import BatchRunner
-from app.errors import BatchFailed, LedgerError
-from app.stream import StopRequest, fresh_checkpoint, planner_error, raise_failure
+from app.errors import BatchFailed, LedgerError, OwnershipError
+from app.stream import StopRequest, fresh_checkpoint, planner_error, planner_failure, raise_failure
 
 # As Spark 4.2.1 words the failure of a planner process: the Python trace, then a description of the query.
 HEAD = """[PYTHON_STREAMING_DATA_SOURCE_RUNTIME_ERROR] Failed when Python streaming data source perform latestOffset: \
@@ -77,6 +77,11 @@ def test_a_failure_in_the_jvm_is_the_line_that_spark_gives() -> None:
 def test_a_failure_without_words_still_has_a_line() -> None:
     assert planner_error("") == "the query failed"
     assert planner_error("\n \n") == "the query failed"
+
+
+def test_an_error_of_the_planner_keeps_its_class_and_so_its_exit_code() -> None:
+    found = planner_failure(HEAD + "app.errors.OwnershipError: OWNED epoch 1 is over: the ledger has epoch 2; leave it" + TAIL)
+    assert (type(found), found.exit_code, str(found)) == (OwnershipError, 3, "OWNED epoch 1 is over: the ledger has epoch 2; leave it")
 
 
 # What ends the query
