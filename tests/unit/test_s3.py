@@ -130,7 +130,9 @@ def test_other_errors_pass_unchanged() -> None:
 
 
 def test_a_head_in_seconds_and_a_listing_in_milliseconds_are_the_same_version() -> None:
-    assert is_same_version(replace(VERSION, last_modified=AT.replace(microsecond=0)), VERSION)
+    seen_by_head = replace(VERSION, last_modified=AT.replace(microsecond=0))
+    assert is_same_version(seen_by_head, VERSION)
+    assert is_same_version(VERSION, seen_by_head)
 
 
 @pytest.mark.parametrize(

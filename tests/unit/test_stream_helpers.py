@@ -166,9 +166,9 @@ def test_the_content_of_a_folder_is_never_used_again(tmp_path: Path) -> None:
 
 
 def test_the_newest_by_time_are_kept_when_a_restored_ledger_counts_from_below(tmp_path: Path) -> None:
-    checkpoints(tmp_path, 7, 8, 9)
+    checkpoints(tmp_path, 8, 9, 1)
     fresh_checkpoint(tmp_path, 2)
-    assert left(tmp_path) == ["2", "8", "9"]
+    assert left(tmp_path) == ["1", "2", "9"]
 
 
 def test_the_new_folder_stays_even_if_the_clock_was_set_back(tmp_path: Path) -> None:
