@@ -53,6 +53,13 @@ exec 3> >(exec awk '
   { print; fflush() }
   END { if (quiet) printf "%s", held }' quiet=1 >&2)
 filter=$!
+# spark.driver_memory of the configuration; a fault in it is the run's to report.
+env=dev previous=
+for arg in "$@"; do
+  case "$arg" in --env=*) env=${arg#--env=} ;; *) if [ "$previous" = --env ]; then env=$arg; fi ;; esac
+  previous=$arg
+done
+memory=$(cd / && PYTHONPATH=$root "$python" -c 'import sys; from app.cli import configuration; print(configuration(sys.argv[1]).spark.driver_memory)' "$env" 2>/dev/null) || memory=1g
 # What --packages has once resolved is handed over as it lies in the cache: that saves seconds of CPU at every start.
 packages=(--packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES")
 cached=("$root"/.cache/ivy/jars/*.jar)
@@ -61,7 +68,7 @@ if [ -f "${cached[0]}" ] && [ "$(cat "$root/.cache/ivy/.stamp" 2>/dev/null)" = "
   packages=(--jars "$(IFS=,; printf '%s' "${cached[*]}")")
 fi
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
-  "${packages[@]}" --driver-memory "${SALESTREAM__SPARK__DRIVER_MEMORY:-1g}" \
+  "${packages[@]}" --driver-memory "$memory" \
   ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" >&3 2>&3 3>&- &
 job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app import local, logs
-from app.config import Config, home_of, load_config
+from app.config import Config, describe, home_of, load_config
 from app.errors import PipelineError
 
 EXIT_FAILED = 1
@@ -28,7 +29,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 local_app = typer.Typer(help="The embedded S3 and MySQL servers.", no_args_is_help=True)
+config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(local_app, name="local")
+app.add_typer(config_app, name="config")
 
 Env = Annotated[str, typer.Option("--env", help="Which conf/<env>.yml: dev, qa or prod.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
@@ -88,7 +91,7 @@ def init_db(
     applied = apply_migrations(config.mysql)
     print(f"init-db: applied {', '.join(applied)}" if applied else "init-db: the database is up to date")
     if seed:
-        seed_dimensions(Database(config.mysql))
+        seed_dimensions(Database(config.mysql), config.s3.bucket, config.s3.source_prefix)
         print("init-db: sample dimensions are in place")
 
 
@@ -107,6 +110,40 @@ def upload(
     summary = upload_folder(make_client(config.s3), config.s3.bucket, config.s3.source_prefix, folder, threads=threads, progress=True)
     print("\n".join(summary.lines()))
     raise typer.Exit(summary.exit_code)
+
+
+@app.command(epilog="Example: ./spark-submit.sh encrypt < secret.txt")
+def encrypt(debug: Debug = False) -> None:
+    """Encrypt a value for conf/: read from standard input or a prompt, printed as an enc:v1: token. The key is SALESTREAM_KEY's."""
+    from app.credentials import encrypt as encrypt_value
+
+    print(encrypt_value(read_value("value: ")))
+
+
+@app.command(epilog="Example: ./spark-submit.sh decrypt < token.txt")
+def decrypt(debug: Debug = False) -> None:
+    """Decrypt an enc:v1: token: read from standard input or a prompt. The key is SALESTREAM_KEY's."""
+    from app.credentials import decrypt as decrypt_token
+
+    print(decrypt_token(read_value("token: ")))
+
+
+def read_value(prompt: str) -> str:
+    """Read a secret without showing it: from a prompt on a terminal, else the whole of standard input less its last line break."""
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        return getpass(prompt)
+    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+
+
+@config_app.command("show", epilog="Example: ./spark-submit.sh config show --env prod")
+def config_show(env: Env = "dev", debug: Debug = False) -> None:
+    """Show every effective value and where it came from; secrets are hidden."""
+    table = Table("key", "value", "from")
+    for setting in describe(configuration(env)):
+        table.add_row(*(escape(text) for text in setting))
+    Console().print(table, highlight=False)
 
 
 @local_app.command("up", epilog="Example: ./spark-submit.sh local up")

@@ -48,7 +48,6 @@ class S3Config(Section):
     error_prefix: Text = Field(default="sales_data_error/", description="Where rejected files and the quarantine are kept")
     facts_prefix: Text = Field(default="sales_facts/", description="Where the fact Parquet is written")
     pending_prefix: Text = Field(default="sales_pending/", description="Where rows wait for their dimension")
-    work_prefix: Text = Field(default="sales_work/", description="Copies of objects whose key Spark cannot read")
     max_connections: Positive = Field(default=32, description="Connections to S3 at the same time")
 
     @field_validator("bucket")
@@ -83,7 +82,7 @@ class S3Config(Section):
         return value
 
     # Per field and against the fields before it, so that one bad field does not hide the clash of two others.
-    @field_validator("source_prefix", "processed_prefix", "error_prefix", "facts_prefix", "pending_prefix", "work_prefix")
+    @field_validator("source_prefix", "processed_prefix", "error_prefix", "facts_prefix", "pending_prefix")
     @classmethod
     def _check_prefix(cls, value: str, info: ValidationInfo) -> str:
         if not value.endswith("/") or value.startswith("/"):

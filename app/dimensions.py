@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from app.config import Config
 from app.core.enrich import DIMENSIONS, Dimension
 from app.errors import DimensionError
+from app.failpoints import failpoint
 from app.mysql import Database, Tx, jdbc_options
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Dimensions:
             DimensionError: a key occurs more than once; nothing is replaced.
         """
         version = self._now_ms()
+        failpoint("during_refresh")
         with ThreadPoolExecutor(len(DIMENSIONS)) as pool:
             frames = list(pool.map(inheritable_thread_target(self._spark)(self._load), DIMENSIONS))
         self._current = DimensionSet(version, {d.table: frame for d, frame in zip(DIMENSIONS, frames, strict=True)})

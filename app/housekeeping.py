@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app import owner
 from app.core.enrich import DIMENSIONS
 from app.evaluate import Job
-from app.leftovers import clear_stage
+from app.leftovers import clear_consumed, clear_stage
 from app.sinks.archive import archive_due
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ class Housekeeper:
         """
         self._last_look = self.now()
         owner.beat(self.job.ledger.db, self.ownership)
-        return clear_stage(self.job.ledger) + self.request_release()
+        done = clear_stage(self.job.ledger) + clear_consumed(self.job.ledger, self.job.config, self.job.clients())
+        return done + self.request_release()
 
     def request_release(self) -> int:
         """Ask for a RELEASE when a key that pending rows wait for is in its dimension table by now."""

@@ -122,7 +122,10 @@ class Ledger:
         """Mark a dead attempt whose leftovers on S3 and in the stage tables are gone."""
 
         def mark(tx: Tx) -> None:
-            for table in ("fact_part", "quarantine_part", "pending_part"):
+            tx.execute(
+                "UPDATE fact_part SET state = 'DEAD', dead_at = UTC_TIMESTAMP(6) WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,)
+            )
+            for table in ("quarantine_part", "pending_part"):
                 tx.execute(f"UPDATE {table} SET state = 'DEAD' WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,))
             for table in ("pending_key", "file_reject"):
                 tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (batch_key,))
@@ -151,6 +154,15 @@ class Ledger:
         """Return the batch keys of the waiting parts that a RELEASE consumes."""
         sql = "SELECT batch_key FROM pending_part WHERE operation_id = %s AND state = 'WAITING' ORDER BY batch_key"
         return [row["batch_key"] for row in self.db.run(lambda tx: tx.rows(sql, (operation_id,)))]
+
+    def consumed_parts(self, limit: int) -> list[str]:
+        """Return the batch keys of pending parts whose rows were released and whose Parquet is still there."""
+        sql = "SELECT batch_key FROM pending_part WHERE state = 'CONSUMED' AND deleted_at IS NULL ORDER BY batch_key LIMIT %s"
+        return [row["batch_key"] for row in self.db.run(lambda tx: tx.rows(sql, (limit,)))]
+
+    def pending_part_deleted(self, batch_key: str) -> None:
+        """Note that a consumed part's Parquet is gone."""
+        self.write(lambda tx: tx.execute("UPDATE pending_part SET deleted_at = UTC_TIMESTAMP(6) WHERE batch_key = %s", (batch_key,)))
 
     def request_release(self, joins: Mapping[str, tuple[str, str]], max_parts: int) -> int | None:
         """Request a RELEASE of waiting parts of which a wanted key is in its dimension table by now; one at a time.

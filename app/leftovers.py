@@ -23,11 +23,12 @@ def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str
     for batch_key in dead:
         for prefix in _planned_prefixes(ledger, config, batch_key):
             delete_below(client, config.s3.bucket, prefix)
+        _abort_uploads(client, config, f"batch_key={batch_key}/")
         clear_rows(ledger, batch_key)
         ledger.bury(batch_key)
         log.info("leftovers of attempt=%s removed", batch_key)
     if dead:
-        _clear_uploads(client, config, tuple(f"batch_key={key}/" for key in dead))
+        clear_magic_trees(client, config)
     return len(dead)
 
 
@@ -54,8 +55,18 @@ def clear_stage(ledger: Ledger) -> int:
     return len(over)
 
 
+def clear_consumed(ledger: Ledger, config: Config, client: S3Client) -> int:
+    """Delete the Parquet of pending parts whose rows have been released. Returns how many parts went."""
+    consumed = ledger.consumed_parts(CONSUMED_PAGE)
+    for batch_key in consumed:
+        delete_below(client, config.s3.bucket, pending_part_prefix(config.s3, batch_key))
+        ledger.pending_part_deleted(batch_key)
+    return len(consumed)
+
+
 STAGE_TABLES = ("stage_file", *(mart.stage_table for mart in MARTS))
 DELETE_ROWS = 10_000
+CONSUMED_PAGE = 100
 
 
 def _delete_page(tx: Tx, table: str, batch_key: str) -> bool:
@@ -70,10 +81,9 @@ def _planned_prefixes(ledger: Ledger, config: Config, batch_key: str) -> list[st
     return facts + rejected + pending
 
 
-def _clear_uploads(client: S3Client, config: Config, folders: tuple[str, ...]) -> None:
+def _abort_uploads(client: S3Client, config: Config, folder: str) -> None:
     for prefix in _written_prefixes(config):
-        abort_uploads(client, config.s3.bucket, prefix, lambda key: any(folder in key for folder in folders))
-    clear_magic_trees(client, config)
+        abort_uploads(client, config.s3.bucket, prefix, lambda key: folder in key)
 
 
 def _written_prefixes(config: Config) -> tuple[str, ...]:

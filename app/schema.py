@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from app.config import MySqlConfig
 from app.errors import MySqlError
-from app.mysql import Database, translated
+from app.mysql import Database, Tx, translated
 
 if TYPE_CHECKING:
     from yoyo.migrations import MigrationList
@@ -75,12 +75,23 @@ def require_current(db: Database) -> None:
         raise MySqlError(f"database {db.config.database} lacks {', '.join(missing)}", cure="run ./spark-submit.sh init-db")
 
 
-def seed_dimensions(db: Database) -> int:
-    """Load the sample dimensions; rows that exist are left as they are. Returns the number of statements run."""
+def seed_dimensions(db: Database, bucket: str, location: str) -> int:
+    """Load the sample dimensions and name the bucket in s3_bucket_info; rows that exist stay. Returns the number of statements run."""
     import sqlparse
 
     statements = [
         text for text in sqlparse.split(SEED_FILE.read_text(encoding="utf-8")) if sqlparse.format(text, strip_comments=True).strip(" ;\n")
     ]
-    db.run(lambda tx: [tx.execute(statement.rstrip(";")) for statement in statements])
+
+    def load(tx: Tx) -> None:
+        for statement in statements:
+            tx.execute(statement.rstrip(";"))
+        if not tx.scalar("SELECT 1 FROM s3_bucket_info WHERE bucket_name = %s AND file_location = %s", (bucket, location)):
+            tx.execute(
+                "INSERT INTO s3_bucket_info (bucket_name, file_location, created_date, updated_date, status)"
+                " VALUES (%s, %s, UTC_TIMESTAMP(), UTC_TIMESTAMP(), 'active')",
+                (bucket, location),
+            )
+
+    db.run(load)
     return len(statements)

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 KEPT_CHECKPOINTS = 3
 TICK_SECONDS = 0.25
+# How often, and after which pause, `--once` tries archive moves again that S3 refused for the moment.
+DRAIN_PATIENCE = 5
+DRAIN_PAUSE_SECONDS = 2.0
 
 
 class StopRequest:
@@ -197,10 +200,18 @@ def planner_error(text: str) -> str:
 
 def drain(job: Job, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest) -> None:
     """Before `--once` exits: archive everything, release what can be released, until nothing is left to do."""
+    patience = DRAIN_PATIENCE
     while not stop():
         done = keeper.tick() + keeper.look()
         while job.ledger.claim_operation() is not None:
             runner.finish_planned()
             done += 1
-        if not done:
-            return
+        if done:
+            continue
+        left = len(job.ledger.archive_due(1))
+        if not left or not patience:
+            break
+        patience -= 1
+        stop.wait(DRAIN_PAUSE_SECONDS)
+    if job.ledger.archive_due(1):
+        log.warning("some loaded files still lie in the source prefix: the next run moves them to the archive")

@@ -31,7 +31,8 @@ QUERIES = {
     ),
     "Quarantine: reasons": (
         "SELECT r.reason_code, SUM(r.row_count) AS `rows`, COUNT(DISTINCT r.file_id) AS files, MIN(r.first_line) AS first_line,"
-        " MIN(r.first_column) AS first_column FROM file_reject r GROUP BY r.reason_code ORDER BY 2 DESC"
+        " MIN(r.first_column) AS first_column FROM file_reject r JOIN batch_attempt a USING (batch_key)"
+        " WHERE a.state = 'COMMITTED' GROUP BY r.reason_code ORDER BY 2 DESC"
     ),
     "Waiting for a dimension row": (
         "SELECT k.dimension, k.key_value, SUM(k.row_count) AS `rows` FROM pending_key k JOIN pending_part p USING (batch_key)"

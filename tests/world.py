@@ -65,7 +65,7 @@ class World:
         world = cls(_load(env, folder), env, folder)
         world.client.create_bucket(Bucket=name)
         apply_migrations(world.config.mysql)
-        seed_dimensions(world.db)
+        seed_dimensions(world.db, name, tree["s3"]["source_prefix"])
         return world
 
     def destroy(self, root: pymysql.Connection) -> None:

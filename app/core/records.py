@@ -55,20 +55,26 @@ def read_clean(piece: bytes, layout: Layout, limits: Limits, first_line: int) ->
 
 
 def _has_clean_quotes(piece: bytes, layout: Layout, table: pa.Table) -> bool:
-    """Tell whether no quote is out of place, for text in which Arrow found one record of the right width in each line.
+    """Tell whether no quote is out of place, for text in which Arrow found one record of the right width in each line."""
+    quotes = piece.count(b'"')
+    # Counting takes half as long as the pattern where most fields are quoted, and twice as long where few are.
+    if quotes > len(piece) // 8 and _is_quoted_simply(piece, quotes, layout.delimiter.encode(), table):
+        return True
+    return _clean_quotes_pattern(layout.delimiter).fullmatch(piece) is not None
 
-    Counting suffices where no quoted field holds a delimiter or a quote: then every delimiter and line break is a real one, and
-    each quote must stand beside one. It takes half the time of the pattern.
+
+def _is_quoted_simply(piece: bytes, quotes: int, mark: bytes, table: pa.Table) -> bool:
+    """Tell whether quotes are clean and no quoted field holds a quote, a delimiter or a line break.
+
+    Where there are no more delimiters than columns need, each one is a real one, and each quote must stand beside one.
     """
-    mark = layout.delimiter.encode()
     # Arrow takes a quote that the last field of all leaves open as closed; the line break is then part of the field.
     is_closed = "\n" not in table.column(table.num_columns - 1)[-1].as_py()
-    if is_closed and piece.count(mark) == table.num_rows * (table.num_columns - 1):
-        opening = piece.count(mark + b'"') + piece.count(b'\n"') + piece.startswith(b'"')
-        closing = piece.count(b'"' + mark) + piece.count(b'"\n') + (piece.count(b'"\r\n') if b"\r" in piece else 0)
-        if opening + closing == piece.count(b'"'):
-            return True
-    return _clean_quotes_pattern(layout.delimiter).fullmatch(piece) is not None
+    if not is_closed or piece.count(mark) != table.num_rows * (table.num_columns - 1):
+        return False
+    opening = piece.count(mark + b'"') + piece.count(b'\n"') + piece.startswith(b'"')
+    closing = piece.count(b'"' + mark) + piece.count(b'"\n') + (piece.count(b'"\r\n') if b"\r" in piece else 0)
+    return opening + closing == quotes
 
 
 def _has_long_line(piece: bytes, limits: Limits) -> bool:

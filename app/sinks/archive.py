@@ -7,27 +7,29 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from app.config import Config
-from app.errors import TransientError
+from app.errors import LedgerError, TransientError
 from app.failpoints import failpoint
 from app.ledger import Ledger
 from app.ledger_types import FileState, SourceFile
-from app.s3 import S3Client, copy_version, delete_version, head
+from app.s3 import ObjectVersion, S3Client, copy_version, delete_version, head
 
 log = logging.getLogger(__name__)
 
 MAX_KEY_BYTES = 1024
 QUEUE_PAGE = 1000
+MOST_TARGETS = 100
 
 
-def target_key(config: Config, file: SourceFile) -> str:
+def target_key(config: Config, file: SourceFile, number: int = 1) -> str:
     """Return where a file's object goes: `<processed or error>/<date>/<file_id>/<key below the source prefix>`.
 
-    The file id makes it unique, so nothing archived is ever overwritten; a key that would be too long loses its beginning.
+    The file id makes it unique; should a restored ledger hand out an id again, `number` above 1 makes it unique all the same. A key
+    that would be too long loses its beginning.
     """
     s3 = config.s3
     # A skipped duplicate is no error: its content is in the marts.
     prefix = s3.processed_prefix if file.state in (FileState.COMMITTED, FileState.DUPLICATE) else s3.error_prefix
-    folder = f"{prefix}{file.finished_at:%Y-%m-%d}/{file.id}/"
+    folder = f"{prefix}{file.finished_at:%Y-%m-%d}/{file.id}{f'-{number}' if number > 1 else ''}/"
     name = file.version.key.removeprefix(s3.source_prefix).encode()
     room = MAX_KEY_BYTES - len(folder.encode())
     return folder + (name if len(name) <= room else name[-room:]).decode(errors="ignore")
@@ -38,9 +40,8 @@ def archive_file(client: S3Client, config: Config, ledger: Ledger, file: SourceF
 
     Safe to repeat after a crash anywhere in between. Returns False when the booked version was gone before the copy.
     """
-    target = target_key(config, file)
-    copied = head(client, file.version.bucket, target)
-    etag = copied.etag if copied and copied.size == file.version.size else copy_version(client, file.version, target)
+    target, copied = _free_target(client, config, file)
+    etag = copied.etag if copied else copy_version(client, file.version, target)
     if etag is None:
         log.warning("archive file=%d key=%r: the booked version is gone, nothing was moved", file.id, file.version.key)
         ledger.archived(file.id, None, None)
@@ -50,6 +51,22 @@ def archive_file(client: S3Client, config: Config, ledger: Ledger, file: SourceF
         log.info("archive file=%d key=%r: a newer version stays in the source prefix", file.id, file.version.key)
     ledger.archived(file.id, target, etag)
     return True
+
+
+def _free_target(client: S3Client, config: Config, file: SourceFile) -> tuple[str, ObjectVersion | None]:
+    """Return where the object goes, and the copy that an interrupted move left there; another object is never overwritten."""
+    for number in range(1, MOST_TARGETS + 1):
+        target = target_key(config, file, number)
+        there = head(client, file.version.bucket, target)
+        if there is None or _is_copy(there, file.version):
+            return target, there
+    raise LedgerError(f"s3://{file.version.bucket}/{target_key(config, file)} is taken by another object", cure="clean up the archive")
+
+
+def _is_copy(there: ObjectVersion, version: ObjectVersion) -> bool:
+    # The etag of a multipart upload is not kept by a copy; only plain ones can be compared.
+    is_comparable = "-" not in there.etag and "-" not in version.etag
+    return there.size == version.size and (there.etag == version.etag or not is_comparable)
 
 
 def archive_due(client: S3Client, config: Config, ledger: Ledger, wanted: Callable[[], bool]) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 from app import local
 from app.config import Config, home_of, load_config
 from app.core.keys import ignore_rule
+from app.failpoints import failpoint
 from app.ledger import Ledger
 from app.mysql import Database
 from app.s3 import ObjectVersion, list_page, make_client
@@ -61,13 +62,17 @@ class Planner:
             return waiting
         operation = self.ledger.claim_operation()
         if operation is not None:
+            failpoint("release_claimed")
             return operation
         limits = self.config.stream
         if not self._frozen and not self._is_full():
             for _ in self._listing():
                 if self._is_full():
                     break
-        return self.ledger.claim_files(limits.max_files_per_trigger, limits.max_bytes_per_trigger)
+        batch = self.ledger.claim_files(limits.max_files_per_trigger, limits.max_bytes_per_trigger)
+        if batch is not None:
+            failpoint("after_claim")
+        return batch
 
     def _is_full(self) -> bool:
         limits = self.config.stream
@@ -80,7 +85,9 @@ class Planner:
         while True:
             page, more = self.pages(start_after=self._resume_after)
             self._resume_after = page[-1].key if page and more else ""
-            yield self.ledger.discover([version for version in page if self._is_ready(version)])
+            new = self.ledger.discover([version for version in page if self._is_ready(version)])
+            failpoint("after_discovery")
+            yield new
             if not more:
                 if wrapped or not began_after:
                     return

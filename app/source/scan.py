@@ -33,10 +33,21 @@ ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 class ScanSettings(Protocol):
     """The settings that bound a scan: config.stream has them."""
 
-    split_bytes: int
-    max_header_bytes: int
-    max_record_lines: int
-    max_record_bytes: int
+    @property
+    def split_bytes(self) -> int:
+        """Bytes of one split."""
+
+    @property
+    def max_header_bytes(self) -> int:
+        """How far into a file its header may reach."""
+
+    @property
+    def max_record_lines(self) -> int:
+        """Lines of one quoted field."""
+
+    @property
+    def max_record_bytes(self) -> int:
+        """Bytes of one record."""
 
 
 def scan(

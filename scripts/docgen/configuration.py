@@ -34,8 +34,6 @@ TYPES = {
 # Keys whose own text says more, or less, than the job does.
 MEANINGS = {
     "stream.max_attempts": "Attempts at a failing batch; the last failure ends the run with exit code 1, and the next start tries again.",
-    "s3.work_prefix": "Kept free: nothing is written there",
-    "spark.driver_memory": "Driver memory. The JVM starts before this file is read: only the override, or `--driver-memory`, counts.",
 }
 
 

@@ -157,6 +157,7 @@ CREATE TABLE IF NOT EXISTS pending_part (
   row_count    BIGINT NOT NULL,
   created_at   DATETIME(6) NOT NULL,
   consumed_at  DATETIME(6) DEFAULT NULL,
+  deleted_at   DATETIME(6) DEFAULT NULL COMMENT 'when the Parquet of a consumed part was deleted',
   PRIMARY KEY (batch_key),
   KEY by_state (state, operation_id),
   KEY by_operation (operation_id)
