@@ -7,26 +7,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app import owner
 from app.core.enrich import DIMENSIONS
 from app.evaluate import Job
 from app.leftovers import clear_consumed, clear_stage
+from app.owner import Ownership
 from app.sinks.archive import archive_due
 
 log = logging.getLogger(__name__)
 
 # Most pending parts that one RELEASE reads: it bounds the batch that loads them.
 RELEASE_PARTS = 100
-# Heartbeat, stage clean-up and the look for released keys cost a few statements each; a tick in between only archives.
+# Stage clean-up and the look for released keys cost a few statements each; a tick in between only archives.
 LOOK_SECONDS = 1.0
 
 
 @dataclass
 class Housekeeper:
-    """Heartbeat, archive moves, stage clean-up, refresh of dimensions, release of pending rows."""
+    """Archive moves, clean-up, release of pending rows."""
 
     job: Job
-    ownership: owner.Ownership
+    ownership: Ownership
     wanted: Callable[[], bool]
     now: Callable[[], float] = time.monotonic
     _last_look: float = float("-inf")
@@ -37,17 +37,13 @@ class Housekeeper:
         Raises:
             OwnershipError: another instance has taken over.
         """
+        self.ownership.check()
         done = archive_due(self.job.clients(), self.job.config, self.job.ledger, self.wanted)
         return done if self.now() - self._last_look < LOOK_SECONDS else done + self.look()
 
     def look(self) -> int:
-        """Renew the heartbeat, clear the stage tables and look for keys that pending rows wait for. Returns how much was done.
-
-        Raises:
-            OwnershipError: another instance has taken over.
-        """
+        """Clear the stage tables and consumed Parquet, and look for keys that pending rows wait for. Returns how much was done."""
         self._last_look = self.now()
-        owner.beat(self.job.ledger.db, self.ownership)
         done = clear_stage(self.job.ledger) + clear_consumed(self.job.ledger, self.job.config, self.job.clients())
         return done + self.request_release()
 

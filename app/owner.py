@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import pymysql
 
-from app.errors import MySqlUnavailable, OwnershipError
+from app.errors import MySqlError, MySqlUnavailable, OwnershipError, PipelineError
 from app.mysql import Database, Tx, translated
 
 log = logging.getLogger(__name__)
 
 
+# So many heartbeats may be missed before another instance takes over.
+BEATS_PER_TAKEOVER = 5
+
+
 @dataclass(frozen=True)
-class Ownership:
-    """The right to write under one epoch, and the connection that holds the lock (None after a take-over)."""
+class Held:
+    """One epoch, and the connection that holds the lock or tries to."""
 
     epoch: int
     connection: Any
@@ -38,7 +44,7 @@ def check_epoch(tx: Tx, epoch: int) -> None:
         raise OwnershipError(f"epoch {epoch} is over: the ledger has {now}")
 
 
-def acquire(db: Database, source: str, takeover_seconds: float) -> Ownership:
+def acquire(db: Database, source: str, takeover_seconds: float) -> Held:
     """Become the one writer: take the lock, or take over from a holder whose heartbeat has stopped; raise the epoch.
 
     Raises:
@@ -53,7 +59,7 @@ def acquire(db: Database, source: str, takeover_seconds: float) -> Ownership:
         connection.close()
         raise
     log.info("owner epoch=%d holder=%s", epoch, holder)
-    return Ownership(epoch, connection)
+    return Held(epoch, connection)
 
 
 def _raise_epoch(tx: Tx, source: str, holder: str, locked: bool, takeover_seconds: float) -> int:
@@ -72,7 +78,7 @@ def _raise_epoch(tx: Tx, source: str, holder: str, locked: bool, takeover_second
     return int(row["epoch"]) + 1
 
 
-def beat(db: Database, ownership: Ownership) -> None:
+def beat(db: Database, held: Held) -> None:
     """Renew the heartbeat and keep the lock's connection alive.
 
     Raises:
@@ -80,30 +86,81 @@ def beat(db: Database, ownership: Ownership) -> None:
     """
 
     def renew(tx: Tx) -> None:
-        if tx.execute("UPDATE stream_owner SET heartbeat_at = UTC_TIMESTAMP(6) WHERE id = 1 AND epoch = %s", (ownership.epoch,)) != 1:
-            check_epoch(tx, ownership.epoch)
+        if tx.execute("UPDATE stream_owner SET heartbeat_at = UTC_TIMESTAMP(6) WHERE id = 1 AND epoch = %s", (held.epoch,)) != 1:
+            check_epoch(tx, held.epoch)
 
     db.run(renew)
     try:
         with translated("the lock's connection"):
-            if ownership.connection.open:
-                ownership.connection.ping(reconnect=False)
-    except MySqlUnavailable as exc:
+            held.connection.ping(reconnect=False)
+    except (MySqlUnavailable, MySqlError) as exc:
         # The epoch still fences; the lock is taken again so that a second instance is turned away politely.
         log.warning("lock lost, taking it again: %s", exc)
-        ownership.connection.connect()
-        _try_lock(ownership.connection, db.config.database)
+        with translated("the lock's connection"):
+            held.connection.connect()
+        _try_lock(held.connection, db.config.database)
 
 
-def release(db: Database, ownership: Ownership) -> None:
+def release(db: Database, held: Held) -> None:
     """Give the source back: note the stop and close the lock's connection."""
     try:
-        db.run(
-            lambda tx: tx.execute("UPDATE stream_owner SET stopped_at = UTC_TIMESTAMP(6) WHERE id = 1 AND epoch = %s", (ownership.epoch,))
-        )
+        db.run(lambda tx: tx.execute("UPDATE stream_owner SET stopped_at = UTC_TIMESTAMP(6) WHERE id = 1 AND epoch = %s", (held.epoch,)))
     finally:
-        if ownership.connection.open:
-            ownership.connection.close()
+        if held.connection.open:
+            held.connection.close()
+
+
+class Ownership(AbstractContextManager["Ownership"]):
+    """The right to write, from the start of a run to its end: a heartbeat in a thread of its own keeps it, the exit gives it back."""
+
+    def __init__(self, db: Database, source: str, takeover_seconds: float) -> None:
+        """Become the owner.
+
+        Raises:
+            OwnershipError: another instance is alive; its holder is named.
+        """
+        self._db = db
+        self._held = acquire(db, source, takeover_seconds)
+        self._pause = takeover_seconds / BEATS_PER_TAKEOVER
+        self._stop = threading.Event()
+        self._lost: OwnershipError | None = None
+        self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under which we write."""
+        return self._held.epoch
+
+    def check(self) -> None:
+        """Stop if the heartbeat has found that another instance took over.
+
+        Raises:
+            OwnershipError: it has.
+        """
+        if self._lost is not None:
+            raise self._lost
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the heartbeat and give the source back."""
+        self._stop.set()
+        self._thread.join()
+        try:
+            release(self._db, self._held)
+        except PipelineError as exc:
+            # What ended the run is what the user must read; the lock goes with its connection.
+            log.warning("the source could not be given back: %s", exc)
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self._pause):
+            try:
+                beat(self._db, self._held)
+            except OwnershipError as exc:
+                self._lost = exc
+                return
+            except PipelineError as exc:
+                log.warning("heartbeat missed: %s", exc)
+        self._db.close()
 
 
 def _try_lock(connection: pymysql.Connection[Any], database: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from app import errors, owner
+from app import errors
 from app.batch import BatchRunner
 from app.config import Config
 from app.core.contract import Contract, load_contract
@@ -28,6 +28,7 @@ from app.housekeeping import Housekeeper
 from app.ledger import Ledger
 from app.leftovers import clear_leftovers, clear_magic_trees
 from app.mysql import Database
+from app.owner import Ownership
 from app.schema import require_current
 from app.session import build_session
 from app.source.inbox import INBOX_FORMAT, INBOX_SCHEMA, InboxSource
@@ -83,18 +84,13 @@ def run(config: Config, *, once: bool) -> None:
     contract = load_contract(config.contract_path)
     db = Database(config.mysql)
     require_current(db)
-    ownership = owner.acquire(db, f"s3://{config.s3.bucket}/{config.s3.source_prefix}", config.stream.takeover_seconds)
-    try:
+    with Ownership(db, f"s3://{config.s3.bucket}/{config.s3.source_prefix}", config.stream.takeover_seconds) as ownership:
         spark = build_session(config)
         run_owned(spark, config, contract, ownership, stop, once=once)
         spark.stop()
-    finally:
-        owner.release(db, ownership)
 
 
-def run_owned(
-    spark: SparkSession, config: Config, contract: Contract, ownership: owner.Ownership, stop: StopRequest, *, once: bool
-) -> None:
+def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership: Ownership, stop: StopRequest, *, once: bool) -> None:
     """Run the stream on an open session as the owner of the source: recover, query, drain.
 
     Raises:

@@ -15,11 +15,11 @@ import pymysql
 import yaml
 from pyspark.sql import SparkSession
 
-from app import owner
 from app.config import Config, load_config
 from app.core.contract import load_contract
 from app.local import LocalEnv
 from app.mysql import Database, Row
+from app.owner import Ownership
 from app.s3 import ObjectVersion, list_all, make_client
 from app.schema import apply_migrations, seed_dimensions
 from app.session import build_session
@@ -123,11 +123,8 @@ class World:
 
     def run(self, spark: SparkSession, stop: StopRequest, *, once: bool) -> None:
         """Run the stream in this process as the owner of the source."""
-        held = owner.acquire(self.db, self.bucket, self.config.stream.takeover_seconds)
-        try:
-            run_owned(spark, self.config, load_contract(self.config.contract_path), held, stop, once=once)
-        finally:
-            owner.release(self.db, held)
+        with Ownership(self.db, self.bucket, self.config.stream.takeover_seconds) as ownership:
+            run_owned(spark, self.config, load_contract(self.config.contract_path), ownership, stop, once=once)
 
     def states(self) -> dict[str, str]:
         """Return file name -> state, in the order of discovery."""

@@ -133,9 +133,9 @@ class SplitReader:
         reader = RangeReader(client, split.file, at, max(split.end, at))
         chunks = _chunks(reader)
         if is_in_header:
-            return _Opened(split, preamble, reader, None, at if at < split.end else None, chunks)
+            return _Opened(split, preamble, reader, None, at, chunks)
         for chunk in chunks:
-            if (newline := chunk.find(b"\n", 0, split.end - 1 - at)) >= 0:
+            if (newline := chunk.find(b"\n")) >= 0:
                 return _Opened(split, preamble, reader, None, at + newline + 1, chain([chunk[newline + 1 :]], chunks))
             at += len(chunk)
             if at >= split.end - 1:
