@@ -17,7 +17,7 @@ from app.stream import StopRequest
 from tests.integration.test_stream import HEADER, assert_parts_agree
 from tests.world import World
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 # Generous: these tests are about what happens, not how fast; the benchmarks measure that.
 PATIENCE = 120

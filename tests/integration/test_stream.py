@@ -15,7 +15,7 @@ from tests.data import expected
 from tests.oracle import Dimensions, expected_marts, facts_summary
 from tests.world import World
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 HEADER = "customer_id,store_id,product_name,sales_date,sales_person_id,price,quantity,total_cost"
 
