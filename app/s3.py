@@ -105,7 +105,7 @@ def translated(target: str) -> Iterator[None]:
     except ClientError as exc:
         status = status_of(exc)
         error = exc.response.get("Error", {})
-        kind = S3Unavailable if status in TRANSIENT_STATUS else S3Error
+        kind = S3Unavailable if status in TRANSIENT_STATUS or error.get("Code") == "RequestTimeout" else S3Error
         raise kind(f"{target}: {status} {error.get('Code', '')} {error.get('Message', '')}".rstrip()) from exc
     except BotoCoreError as exc:
         kind = S3Error if type(exc).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound") else S3Unavailable
@@ -139,7 +139,10 @@ def list_all(client: S3Client, bucket: str, prefix: str) -> Iterator[ObjectVersi
     while more:
         page, more = list_page(client, bucket, prefix, start_after=last)
         yield from page
-        last = page[-1].key if page else last
+        # We page by the last key; a page without one leaves nothing to go on from.
+        if not page:
+            return
+        last = page[-1].key
 
 
 def head(client: S3Client, bucket: str, key: str) -> ObjectVersion | None:

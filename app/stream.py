@@ -20,6 +20,7 @@ from app import errors
 from app.batch import BatchRunner
 from app.config import Config
 from app.core.contract import Contract, load_contract
+from app.core.contract_check import check_contract
 from app.dimensions import Dimensions
 from app.errors import BatchFailed, PipelineError
 from app.evaluate import Job
@@ -97,6 +98,7 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
         PipelineError: the stream cannot go on; nothing is half done.
     """
     log.info("session ready spark=%s master=%s", spark.version, spark.sparkContext.master)
+    check_contract(spark, contract)
     ledger = Ledger(Database(config.mysql), ownership.epoch)
     job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
     runner = BatchRunner(job, stop)

@@ -84,7 +84,8 @@ class Planner:
         began_after, wrapped = self._resume_after, False
         while True:
             page, more = self.pages(start_after=self._resume_after)
-            self._resume_after = page[-1].key if page and more else ""
+            more = more and bool(page)
+            self._resume_after = page[-1].key if more else ""
             new = self.ledger.discover([version for version in page if self._is_ready(version)])
             failpoint("after_discovery")
             yield new

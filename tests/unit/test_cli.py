@@ -79,7 +79,6 @@ def test_every_command_shows_the_trace_on_request(path: tuple[str, ...]) -> None
     assert any("--debug" in parameter.opts for parameter in COMMANDS[path].params)
 
 
-@pytest.mark.skipif(not (REPOSITORY / "README.md").exists(), reason="there is no README yet")
 @each
 def test_every_command_occurs_in_the_readme(path: tuple[str, ...]) -> None:
     assert f"{PROGRAM} {' '.join(path)}" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
