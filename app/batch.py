@@ -11,17 +11,13 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from pyspark import inheritable_thread_target
-from pyspark.sql import functions as F
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from app.core.classify import LOADED, PENDING, REJECTED, missing_key_rows, sales_columns
-from app.core.enrich import DIMENSIONS, enrich_with_dimensions, fact_columns
-from app.core.marts import MARTS, Mart, to_delta, with_mart_attributes
+from app.core.marts import MARTS
 from app.errors import BatchFailed, LedgerError, PipelineError, TransientError
 from app.evaluate import Evaluation, Job, evaluate
 from app.failpoints import failpoint
@@ -29,16 +25,12 @@ from app.ledger_commit import book_files, book_released, close_batch, is_open, p
 from app.ledger_types import Attempt, FileState, Outcome
 from app.leftovers import clear_leftovers
 from app.mysql import Tx
+from app.outputs import write_outputs
 from app.s3 import head, is_same_version
-from app.sinks.facts import write_facts
-from app.sinks.jdbc import append_rows
 from app.sinks.marts import Totals, check_stage, merge
-from app.sinks.quarantine import write_pending, write_quarantine
 from app.steps import step
 
 log = logging.getLogger(__name__)
-
-NOTHING = Totals(0, Decimal(0))
 
 
 class InputChanged(TransientError):
@@ -108,75 +100,6 @@ def _outcome(evaluation: Evaluation) -> Outcome:
         pending_rows=evaluation.pending_rows,
         rejects=evaluation.rejects,
     )
-
-
-def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
-    """Stage the deltas and write facts, quarantine and pending rows, side by side. Returns what went into the facts."""
-    tasks: list[Callable[[], Totals | None]] = []
-    if evaluation.rows_loaded:
-        tasks.append(lambda: _write_facts(job, attempt, evaluation))
-        tasks += [_stage_task(job, attempt, evaluation, mart) for mart in MARTS]
-    if evaluation.quarantine:
-        tasks.append(lambda: _write_quarantine(job, attempt, evaluation))
-    if evaluation.pending_rows:
-        tasks.append(lambda: _write_pending(job, attempt, evaluation))
-    results = _side_by_side(job, attempt, tasks)
-    failpoint("after_facts")
-    return next((result for result in results if result is not None), NOTHING)
-
-
-def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
-    failpoint("during_facts")
-    with step(attempt.batch_key, "facts", rows=evaluation.rows_loaded):
-        return _write_fact_rows(job, attempt, evaluation)
-
-
-def _write_fact_rows(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
-    rows = enrich_with_dimensions(evaluation.rows(LOADED), evaluation.dimensions.frames)
-    facts = rows.withColumn("batch_key", F.lit(attempt.batch_key)).select(*fact_columns(job.contract))
-    return write_facts(facts, job.config.s3)
-
-
-def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) -> Callable[[], None]:
-    def stage() -> None:
-        deltas = to_delta(evaluation.rows(LOADED), mart)
-        key = next(d.key for d in DIMENSIONS if d.table == mart.dimension)
-        staged = with_mart_attributes(deltas, evaluation.dimensions.frames[mart.dimension], mart, key)
-        with step(attempt.batch_key, "stage", mart=mart.table):
-            append_rows(staged, mart.stage_table, attempt.batch_key, job.config.mysql)
-        failpoint("after_stage")
-
-    return stage
-
-
-def _write_quarantine(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
-    names = job.spark.createDataFrame([(f.id, f.version.key) for f in attempt.files], "_file_id bigint, _file_name string")
-    rejected = evaluation.rows(REJECTED).withColumnsRenamed({"_faults": "_reasons", "_reason": "reason"})
-    named = rejected.join(F.broadcast(names), on="_file_id", how="left")
-    write_quarantine(named, job.config.s3, attempt.batch_key, attempt.planned_at.date())
-    failpoint("after_quarantine")
-
-
-def _write_pending(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
-    pending = evaluation.rows(PENDING)
-    write_pending(pending.select(*sales_columns(job.contract)), job.config.s3, attempt.batch_key)
-    append_rows(missing_key_rows(pending), "pending_key", attempt.batch_key, job.config.mysql)
-
-
-def _side_by_side(job: Job, attempt: Attempt, tasks: list[Callable[[], Totals | None]]) -> list[Totals | None]:
-    """Run independent Spark jobs in parallel; when one fails, cancel the others and wait for them before raising."""
-    context = job.spark.sparkContext
-
-    def run(task: Callable[[], Totals | None]) -> Totals | None:
-        context.setJobGroup(attempt.batch_key, f"salestream batch {attempt.batch_key}", interruptOnCancel=True)
-        return task()
-
-    with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="sink") as pool:
-        futures = [pool.submit(inheritable_thread_target(job.spark)(run), task) for task in tasks]
-        done, _ = wait(futures, return_when="FIRST_EXCEPTION")
-        if any(future.exception() for future in done):
-            context.cancelJobGroup(attempt.batch_key)
-    return [future.result() for future in futures]
 
 
 def _check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:

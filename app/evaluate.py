@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from app.census import Census, count_rejects
 from app.config import Config
-from app.core.classify import LOADED, PENDING, REJECTED, SPLIT, classify_pending, classify_scanned, missing_key_rows
+from app.core.classify import LOADED, PENDING, REJECTED, classify_pending, classify_scanned, missing_key_rows
 from app.core.contract import Contract
 from app.dimensions import LOOKUP_KEYS, Dimensions, DimensionSet, any_key_known
 from app.errors import LedgerError
@@ -116,7 +116,7 @@ def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: _Pla
 
 def _take(job: Job, attempt: Attempt, frame: DataFrame, dimensions: DimensionSet, plan: _Plan) -> Evaluation | None:
     """Take the figures of a classified frame; None when the plan changed and the evaluation must start over."""
-    census = _Census.take(frame)
+    census = Census.take(frame)
     if attempt.operation is None:
         markers = markers_of(frame)
         crossed = broken_borders(markers)
@@ -147,49 +147,9 @@ def _take(job: Job, attempt: Attempt, frame: DataFrame, dimensions: DimensionSet
         lost=dict(plan.lost),
         facts=tuple(census.facts),
         quarantine=tuple(QuarantinePart(attempt.planned_at.date(), reason, rows) for reason, rows in sorted(census.by_reason.items())),
-        rejects=tuple(_rejects(rejected)) if census.by_reason else (),
+        rejects=tuple(count_rejects(rejected)) if census.by_reason else (),
         pending_rows=pending_rows,
     )
-
-
-@dataclass
-class _Census:
-    """Counts of a classified frame: per file and outcome, per fact partition, per first reason."""
-
-    by_file: dict[int, defaultdict[str, int]] = field(default_factory=dict)
-    facts: list[FactPart] = field(default_factory=list)
-    by_reason: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def take(cls, frame: DataFrame) -> _Census:
-        """Count in one job, which also fills the cache. The result has a row per file, partition and reason of the batch."""
-        file, month, store, reason, outcome = (F.col(c) for c in ("_file_id", "sales_month", "store_id", "_reason", "_outcome"))
-        is_row = frame.where(outcome != SPLIT)
-        grouped = is_row.select(
-            outcome,
-            reason,
-            file,
-            F.when(outcome == LOADED, month).alias("sales_month"),
-            F.when(outcome == LOADED, store).alias("store_id"),
-            F.when(outcome == LOADED, F.col("total_cost")).alias("total_cost"),
-        ).groupingSets([[file, outcome], [month, store, outcome], [reason, outcome]], file, month, store, reason, outcome)
-        census = cls()
-        for row in grouped.agg(
-            F.count(F.lit(1)).alias("rows"), F.sum("total_cost").alias("amount"), F.grouping_id().alias("set")
-        ).collect():
-            census._add(row.asDict())
-        census.facts.sort(key=lambda part: (part.sales_month, part.store_id))
-        return census
-
-    def _add(self, row: dict[str, object]) -> None:
-        # grouping_id has a bit for each column that is not part of the set: file 16, month 8, store 4, reason 2, outcome 1.
-        rows, outcome, grouping = int(str(row["rows"])), str(row["_outcome"]), int(str(row["set"]))
-        if not grouping & 16:
-            self.by_file.setdefault(int(str(row["_file_id"])), defaultdict(int))[outcome] += rows
-        elif not grouping & 8 and outcome == LOADED:
-            self.facts.append(FactPart(str(row["sales_month"]), int(str(row["store_id"])), rows, Decimal(str(row["amount"]))))
-        elif not grouping & 2 and outcome == REJECTED:
-            self.by_reason[str(row["_reason"])] = rows
 
 
 def with_absolute_lines(frame: DataFrame, bases: dict[tuple[int, int], int]) -> DataFrame:
@@ -236,7 +196,7 @@ def _duplicates(job: Job, attempt: Attempt, markers: list[Marker], plan: _Plan) 
     return found
 
 
-def _file_results(attempt: Attempt, census: _Census, markers: list[Marker], plan: _Plan) -> list[FileResult]:
+def _file_results(attempt: Attempt, census: Census, markers: list[Marker], plan: _Plan) -> list[FileResult]:
     """Put together each file's counts: rows read as the scan counted them, the rest from the census.
 
     Raises:
@@ -268,15 +228,6 @@ def _file_results(attempt: Attempt, census: _Census, markers: list[Marker], plan
             )
         )
     return results
-
-
-def _rejects(rejected: DataFrame) -> list[Reject]:
-    """Count rejected rows per file and reason, with the first line of each. One row per (file, reason)."""
-    exploded = rejected.select("_file_id", "_line", F.explode("_faults").alias("fault"))
-    grouped = exploded.groupBy("_file_id", F.col("fault.code").alias("code")).agg(
-        F.count(F.lit(1)).alias("rows"), F.min("_line").alias("line"), F.min_by("fault.column", "_line").alias("column")
-    )
-    return [Reject(r["_file_id"], r["code"], r["rows"], r["line"], r["column"]) for r in grouped.collect()]
 
 
 def _now_known(job: Job, frame: DataFrame) -> bool:

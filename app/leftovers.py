@@ -8,7 +8,8 @@ from app.config import Config
 from app.core.marts import MARTS
 from app.ledger import Ledger
 from app.mysql import Tx
-from app.s3 import S3Client, abort_uploads, delete_below, list_page
+from app.s3 import S3Client, list_page
+from app.s3_changes import abort_uploads, delete_below
 from app.sinks.facts import part_prefix
 from app.sinks.quarantine import pending_part_prefix, quarantine_part_prefix, quarantine_prefix
 

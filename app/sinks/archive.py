@@ -11,7 +11,8 @@ from app.errors import LedgerError, TransientError
 from app.failpoints import failpoint
 from app.ledger import Ledger
 from app.ledger_types import FileState, SourceFile
-from app.s3 import ObjectVersion, S3Client, copy_version, delete_version, head
+from app.s3 import ObjectVersion, S3Client, head
+from app.s3_changes import copy_version, delete_version
 
 log = logging.getLogger(__name__)
 

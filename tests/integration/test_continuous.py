@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
@@ -21,6 +22,20 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 # Generous: these tests are about what happens, not how fast; the benchmarks measure that.
 PATIENCE = 120
+
+
+@pytest.fixture
+def pause_at(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make the stream pause at a fail point; the file that comes back exists while it does, and deleting it lets it go on."""
+
+    def pause(name: str) -> Path:
+        marker = world.folder / "paused"
+        monkeypatch.setenv("SALESTREAM_FAILPOINT", f"{name}:1:pause")
+        monkeypatch.setenv("SALESTREAM_FAILPOINT_FILE", str(marker))
+        failpoints.reset()
+        return marker
+
+    return pause
 
 
 @contextmanager
@@ -101,12 +116,9 @@ def test_rows_with_an_unknown_customer_are_released_by_themselves_once_its_row_a
 
 
 def test_an_object_overwritten_while_its_batch_runs_is_loaded_once_in_its_new_version(
-    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+    world: World, spark: SparkSession, pause_at: Callable[[str], Path]
 ) -> None:
-    marker = world.folder / "paused"
-    monkeypatch.setenv("SALESTREAM_FAILPOINT", "after_scan:1:pause")
-    monkeypatch.setenv("SALESTREAM_FAILPOINT_FILE", str(marker))
-    failpoints.reset()
+    marker = pause_at("after_scan")
     with running(world, spark):
         world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\n")
         world.drop("b.csv", f"{HEADER}\n2,121,sugar,2024-02-01,1,50,2,100\n")
@@ -120,12 +132,9 @@ def test_an_object_overwritten_while_its_batch_runs_is_loaded_once_in_its_new_ve
 
 
 def test_an_object_deleted_while_its_batch_runs_is_gone_and_nothing_of_it_is_loaded(
-    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+    world: World, spark: SparkSession, pause_at: Callable[[str], Path]
 ) -> None:
-    marker = world.folder / "paused"
-    monkeypatch.setenv("SALESTREAM_FAILPOINT", "after_begin:1:pause")
-    monkeypatch.setenv("SALESTREAM_FAILPOINT_FILE", str(marker))
-    failpoints.reset()
+    marker = pause_at("after_begin")
     world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\n")
     world.drop("b.csv", f"{HEADER}\n2,121,sugar,2024-02-01,1,50,2,100\n")
     with running(world, spark):

@@ -18,18 +18,8 @@ from botocore.exceptions import (
 from app.config import Config
 from app.errors import PipelineError, S3Error, S3Unavailable
 from app.ledger_types import SourceFile
-from app.s3 import (
-    ObjectVersion,
-    copy_version,
-    delete_below,
-    delete_keys,
-    delete_version,
-    head,
-    is_same_version,
-    list_all,
-    list_page,
-    translated,
-)
+from app.s3 import ObjectVersion, head, is_same_version, list_all, list_page, translated
+from app.s3_changes import copy_version, delete_below, delete_keys, delete_version
 from app.sinks.archive import target_key
 
 AT = datetime(2024, 1, 1, 10, 0, 0, 999000, tzinfo=UTC)
