@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -51,15 +52,15 @@ class World:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, env: LocalEnv, root: pymysql.Connection, folder: Path) -> World:
-        """Create an empty world."""
+    def make(cls, env: LocalEnv, root: pymysql.Connection, folder: Path, mysql: Mapping[str, str] | None = None) -> World:
+        """Create an empty world; `mysql` are settings of that section which the configuration file has instead of variables."""
         name = f"w{uuid.uuid4().hex[:12]}"
         with root.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
             cursor.execute(f"GRANT ALL ON {name}.* TO '{env.mysql_user}'@'%'")
         tree = yaml.load((REPOSITORY / "conf" / "dev.yml").read_text(), Loader=yaml.BaseLoader)
         tree["s3"]["bucket"] = name
-        tree["mysql"]["database"] = name
+        tree["mysql"] |= {**(mysql or {}), "database": name}
         tree["stream"]["settle_seconds"] = 0
         conf = folder / "conf"
         conf.mkdir()
