@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup lint type unit spark integration e2e test demo clean
+.PHONY: help setup lint type unit spark integration e2e mysql test demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ integration: ## tests on the embedded S3 and MySQL
 
 e2e: ## the whole pipeline through ./spark-submit.sh
 	$(PYTEST) tests/e2e
+
+mysql: ## a real MySQL server for the tests, where this machine can get one
+	@scripts/fetch_mysql.sh
 
 test: ## all of the above, with what each part took
 	@scripts/test.sh

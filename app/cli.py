@@ -18,7 +18,7 @@ from rich.table import Table
 from app import local, logs
 from app.cli_keys import keys_app
 from app.cli_options import PROGRAM, Debug, Env, Json, configuration
-from app.config import describe, home_of
+from app.config import LoggingConfig, describe, home_of
 from app.errors import PipelineError
 
 EXIT_FAILED = 1
@@ -57,6 +57,9 @@ def run(
     """Run the stream: for ever, or once to catch up on a backlog. The checks of `check` come first."""
     from app.stream import run as run_stream
 
+    if log_format is not None:
+        # Already now, so that a fault of the configuration is JSON as well.
+        logs.set_up(LoggingConfig(format=log_format.value))
     config = configuration(env)
     logs.set_up(config.logging if log_format is None else config.logging.model_copy(update={"format": log_format.value}))
     run_stream(config, once=once)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from app import credentials
-from app.cli_options import Debug, read_value
-from app.config_reading import REPOSITORY, show_path
+from app.cli_options import Debug, conf_folder, read_value
+from app.config_reading import show_path
 
 keys_app = typer.Typer()
 
@@ -33,7 +33,7 @@ def rotate_key(
 ) -> None:
     """Re-encrypt every enc:v1: token in place, from SALESTREAM_KEY to SALESTREAM_NEW_KEY (or their _FILE); all other text stays."""
     old, new = credentials.load_key(), credentials.load_key(name=credentials.NEW_KEY)
-    renewed = credentials.rotate_files(paths or [REPOSITORY / "conf"], old, new)
+    renewed = credentials.rotate_files(paths or [conf_folder()], old, new)
     for path, count in renewed.items():
         print(f"{show_path(path.absolute())}: {count} values have the new key")
     if not renewed:

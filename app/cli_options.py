@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app import local
 from app.config import Config, home_of, load_config
+from app.config_reading import REPOSITORY
 
 PROGRAM = "./spark-submit.sh"
 
@@ -17,10 +20,16 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
+def conf_folder() -> Path:
+    """Give the folder of the configuration files: $SALESTREAM_CONF_DIR, or `conf` in the repository."""
+    name = os.environ.get("SALESTREAM_CONF_DIR", "").strip()
+    return Path(name).expanduser().absolute() if name else REPOSITORY / "conf"
+
+
 def configuration(env: str) -> Config:
     """Load a configuration, with the embedded servers' variables where the file asks for them."""
     found = local.read_env(home_of())
-    return load_config(env, defaults=found.variables() if found else {})
+    return load_config(env, conf_dir=conf_folder(), defaults=found.variables() if found else {})
 
 
 def read_value(prompt: str) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import pymysql
 import pymysql.cursors
@@ -16,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from app.config import MySqlConfig
 from app.errors import ConfigError, MySqlError, MySqlUnavailable
+from app.truststore import TYPE, trust_store
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ class Database:
                 client_flag=CLIENT.FOUND_ROWS,
                 connect_timeout=c.connect_timeout_seconds,
                 ssl=tls_context(c),
+                ssl_disabled=c.tls == "off",  # left to itself the driver encrypts when it can, and then without a check
                 # A connection without autocommit would keep a read view open between two looks at the ledger.
                 autocommit=True,
                 init_command=(
@@ -152,6 +155,20 @@ class Database:
             connection.close()
 
 
+def connect_plainly(config: MySqlConfig) -> pymysql.Connection[Any]:
+    """Open a connection with the driver's own defaults, as the migrations' library expects it."""
+    return pymysql.connect(
+        host=config.host,
+        port=config.port,
+        user=config.user,
+        password=config.password.get_secret_value(),
+        database=config.database,
+        connect_timeout=config.connect_timeout_seconds,
+        ssl=tls_context(config),
+        ssl_disabled=config.tls == "off",
+    )
+
+
 def tls_context(config: MySqlConfig) -> ssl.SSLContext | None:
     """Return the TLS context that `mysql.tls` asks for, or None for a plain connection.
 
@@ -193,7 +210,9 @@ def translated(target: str) -> Iterator[None]:
     except pymysql.MySQLError as exc:
         number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
         text = str(exc.args[1] if len(exc.args) > 1 else exc)
-        if number in TRANSIENT_ERRORS or isinstance(exc, pymysql.InterfaceError):
+        # The driver gives a certificate that is refused the number of a server that does not answer (2003).
+        is_refused = isinstance(getattr(exc, "original_exception", None), ssl.SSLCertVerificationError)
+        if (number in TRANSIENT_ERRORS or isinstance(exc, pymysql.InterfaceError)) and not is_refused:
             raise MySqlUnavailable(f"{target}: error {number}: {text}") from exc
         refused = MySqlError(f"{target}: error {number}: {text}")
         refused.number = number
@@ -203,7 +222,11 @@ def translated(target: str) -> Iterator[None]:
 
 
 def jdbc_options(config: MySqlConfig) -> dict[str, str]:
-    """Return the options of Spark's JDBC source and sink for this database; `password` is redacted by Spark wherever it shows options."""
+    """Return the options of Spark's JDBC source and sink for this database; `password` is redacted by Spark wherever it shows options.
+
+    Raises:
+        ConfigError: the CA file cannot be read.
+    """
     ssl_mode = {"off": "DISABLED", "required": "REQUIRED", "verify": "VERIFY_IDENTITY"}[config.tls]
     settings = {
         "rewriteBatchedStatements": "true",
@@ -214,6 +237,7 @@ def jdbc_options(config: MySqlConfig) -> dict[str, str]:
         "allowPublicKeyRetrieval": "true",
         "connectTimeout": str(config.connect_timeout_seconds * 1000),
         "tinyInt1isBit": "false",
+        **_jdbc_trust(config),
     }
     query = "&".join(f"{name}={value}" for name, value in settings.items())
     return {
@@ -222,3 +246,11 @@ def jdbc_options(config: MySqlConfig) -> dict[str, str]:
         "user": config.user,
         "password": config.password.get_secret_value(),
     }
+
+
+def _jdbc_trust(config: MySqlConfig) -> dict[str, str]:
+    """Name the trust store of `mysql.tls_ca`, on this machine (see truststore); without one the driver asks the JVM's own CAs."""
+    if config.tls != "verify" or config.tls_ca is None:
+        return {}
+    # Decoded twice: by the driver as a property of its URL, by the JVM as a URL of its own.
+    return {"trustCertificateKeyStoreUrl": quote(trust_store(config.tls_ca).as_uri()), "trustCertificateKeyStoreType": TYPE}

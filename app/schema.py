@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 from app.config import MySqlConfig
 from app.errors import MySqlError
-from app.mysql import Database, Tx, translated
+from app.mysql import Database, Tx, connect_plainly, translated
 
 if TYPE_CHECKING:
+    from yoyo.backends.base import DatabaseBackend
     from yoyo.migrations import MigrationList
 
 log = logging.getLogger(__name__)
@@ -35,20 +35,29 @@ def apply_migrations(config: MySqlConfig) -> list[str]:
         MySqlError: a statement is refused; the files before it stay applied.
         MySqlUnavailable: the server does not answer.
     """
-    from yoyo import get_backend
-
     Database(config).connect().close()
-    address = (
-        f"mysql://{quote(config.user, safe='')}:{quote(config.password.get_secret_value(), safe='')}"
-        f"@{config.host}:{config.port}/{quote(config.database, safe='')}"
-    )
     with translated(f"mysql.database={config.database}"):
-        backend = get_backend(address, migration_table=MIGRATIONS_TABLE)
+        backend = _backend(config)
         with backend.lock():
             todo = backend.to_apply(_migrations())
             names = [migration.id for migration in todo]
             backend.apply_migrations(todo)
     return names
+
+
+def _backend(config: MySqlConfig) -> DatabaseBackend:
+    """Open yoyo's connection as `mysql.tls` asks for it: yoyo's own addresses cannot name the system's CAs."""
+    from yoyo.backends.core.mysql import MySQLBackend
+    from yoyo.connections import DatabaseURI
+
+    class Backend(MySQLBackend):  # type: ignore[misc]  # yoyo has no types
+        def connect(self, _: DatabaseURI) -> Any:
+            return connect_plainly(config)
+
+    address = DatabaseURI("mysql", config.user, None, config.host, config.port, config.database, {})
+    backend = Backend(address, MIGRATIONS_TABLE)
+    backend.init_database()
+    return backend
 
 
 def pending_migrations(db: Database) -> list[str]:

@@ -17,6 +17,8 @@ MAGIC_COMMITTER = {
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
 }
 
+PROVIDER_CHAIN = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
+
 STREAM_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     # A rule that divides by zero is a broken rule of one row, not the end of the stream; conversions are explicit try_* and checked.
@@ -71,10 +73,11 @@ def settings(config: Config) -> dict[str, str]:
 
 
 def s3a_credentials(config: Config) -> dict[str, str]:
-    """Return s3a's keys; empty when the standard AWS provider chain is to be used."""
+    """Return s3a's keys, or else the provider chain that boto3 goes through as well: environment, profile, web identity, role."""
     s3 = config.s3
     if s3.access_key_id is None or s3.secret_access_key is None:
-        return {}
+        # s3a's own default list knows neither profiles nor web identities.
+        return {"fs.s3a.aws.credentials.provider": PROVIDER_CHAIN}
     keys = {"fs.s3a.access.key": s3.access_key_id, "fs.s3a.secret.key": s3.secret_access_key.get_secret_value()}
     provider = "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"
     if s3.session_token is not None:

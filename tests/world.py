@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -75,15 +76,15 @@ class World:
     root: pymysql.Connection | None = field(default=None, repr=False)
 
     @classmethod
-    def make(cls, env: LocalEnv, root: pymysql.Connection, folder: Path) -> World:
-        """Create an empty world."""
+    def make(cls, env: LocalEnv, root: pymysql.Connection, folder: Path, mysql: Mapping[str, str] | None = None) -> World:
+        """Create an empty world; `mysql` are settings of that section which the configuration file has instead of variables."""
         name = f"w{uuid.uuid4().hex[:12]}"
         with root.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         users = make_users(root)
         tree = yaml.load((REPOSITORY / "conf" / "dev.yml").read_text(), Loader=yaml.BaseLoader)
         tree["s3"]["bucket"] = name
-        tree["mysql"] |= {"database": name, "user": JOB, "password": users[JOB]}
+        tree["mysql"] |= {**(mysql or {}), "database": name, "user": JOB, "password": users[JOB]}
         tree["stream"]["settle_seconds"] = 0
         conf = folder / "conf"
         conf.mkdir()

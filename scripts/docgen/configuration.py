@@ -44,6 +44,7 @@ def configuration_page() -> str:
     intro = [
         "`conf/dev.yml`, `conf/qa.yml` and `conf/prod.yml` hold the same keys; `--env` chooses one. In a value `${NAME}` is an",
         "environment variable and `${NAME:-text}` has a default. The override variable of a key wins over the file and is taken as it is.",
+        "`SALESTREAM_CONF_DIR` names another folder than `conf/`.",
         "A value may be encrypted (`enc:v1:...`); the key to it is in `SALESTREAM_KEY`, or in the file that `SALESTREAM_KEY_FILE` names.",
         "What a sales file must look like stands in `conf/contract.yml`, with its explanation.",
         "",

@@ -2,103 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import pymysql
 import pytest
 
 from app import local
-from app.config import load_config
-from app.s3 import list_all, make_client
 from tests.conftest import REPOSITORY
 from tests.oracle import expected_marts
+from tests.product import PATIENCE, Product
 
 # A start of the real job takes its time on a busy machine; what it does is under test, not how fast.
+HEADER = "customer_id,store_id,product_name,sales_date,sales_person_id,price,quantity,total_cost"
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
-
-SUBMIT = str(REPOSITORY / "spark-submit.sh")
-PATIENCE = 400
-
-
-class Product:
-    """The product with a home of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("SALESTREAM", "AWS_", "SPARK_", "PYSPARK_"))
-        }
-        self.environment["SALESTREAM_HOME"] = str(home)
-        # Runs of seconds do not pay back what the JVM's second compiler costs.
-        self.environment["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1"
-
-    def start(self, *args: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a command from a foreign working directory."""
-        return subprocess.Popen(
-            [SUBMIT, *args],
-            cwd="/",
-            env=self.environment | environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def call(self, *args: str, code: int = 0, **environment: str) -> str:
-        """Run a command to its end and return its standard output."""
-        process = self.start(*args, **environment)
-        out, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == code, f"{args} ended with {process.returncode}\n{out}\n{err}"
-        assert "Traceback" not in err, err
-        return out
-
-    def status(self) -> dict[str, Any]:
-        """Return what `status --json` says."""
-        return json.loads(self.call("status", "--json"))
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask MySQL directly, with what `local env` hands out."""
-        env = local.read_env(self.home)
-        assert env is not None
-        with (
-            pymysql.connect(
-                host=env.mysql_host, port=env.mysql_port, user=env.mysql_user, password=env.mysql_password, database=env.mysql_database
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-
-    def marts(self) -> tuple[dict[Any, Any], dict[Any, Any]]:
-        """Return both marts in the oracle's form."""
-        customers = {(c, m): t for c, m, t in self.query("SELECT customer_id, sales_date_month, total_sales FROM customers_data_mart")}
-        team = self.query("SELECT store_id, sales_person_id, sales_month, total_sales, incentive FROM sales_team_data_mart")
-        return customers, {(s, p, m): (t, i) for s, p, m, t, i in team}
-
-    def keys(self, prefix: str) -> list[str]:
-        """List the objects below a prefix."""
-        env = local.read_env(self.home)
-        assert env is not None
-        config = load_config("dev", environ={}, defaults=env.variables())
-        return [v.key for v in list_all(make_client(config.s3), config.s3.bucket, prefix) if not v.key.endswith("/")]
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    home = tmp_path_factory.mktemp("home with blank")
-    local.up(home, die_with_parent=True)
-    made = Product(home)
-    made.call("init-db", "--seed")
-    yield made
-    local.down(home)
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +66,7 @@ def test_the_running_stream_loads_a_drop_and_a_term_signal_lets_it_finish(produc
     before = product.status()["files"]["COMMITTED"]
     running = product.start("run")
     second = tmp_path / "late.csv"
-    second.write_text(
-        "customer_id,store_id,product_name,sales_date,sales_person_id,price,quantity,total_cost\n1,121,sugar,2031-01-05,1,50,2,100\n"
-    )
+    second.write_text(f"{HEADER}\n1,121,sugar,2031-01-05,1,50,2,100\n")
     product.call("upload", str(tmp_path))
     deadline = time.monotonic() + PATIENCE
     while product.status()["files"].get("COMMITTED", 0) == before:
@@ -162,6 +79,25 @@ def test_the_running_stream_loads_a_drop_and_a_term_signal_lets_it_finish(produc
     assert running.returncode == 0, (out, err)
     assert "Traceback" not in err
     assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2031-01'") == [(Decimal(100),)]
+
+
+def test_keys_come_from_an_aws_profile_where_the_configuration_has_none(product: Product, tmp_path: Path) -> None:
+    env = local.read_env(product.home)
+    assert env is not None
+    profile = tmp_path / "credentials"
+    profile.write_text(f"[tills]\naws_access_key_id = {env.access_key_id}\naws_secret_access_key = {env.secret_access_key}\n")
+    chain = {
+        "SALESTREAM__S3__ACCESS_KEY_ID": "",
+        "SALESTREAM__S3__SECRET_ACCESS_KEY": "",
+        "AWS_SHARED_CREDENTIALS_FILE": str(profile),
+        "AWS_PROFILE": "tills",
+    }
+    assert "the AWS provider chain (shared-credentials-file)" in product.call("check", **chain)
+    (tmp_path / "drops").mkdir()
+    (tmp_path / "drops" / "chain.csv").write_text(f"{HEADER}\n1,121,sugar,2032-01-05,1,50,2,100\n")
+    product.call("upload", str(tmp_path / "drops"), **chain)
+    product.call("run", "--once", **chain)
+    assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2032-01'") == [(Decimal(100),)]
 
 
 def test_help_and_wrong_usage_start_no_jvm(product: Product) -> None:

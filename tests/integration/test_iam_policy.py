@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 GOOD = "1,121,sugar,2024-02-01,1,50,2,100"
 BAD = "x,121,sugar,2024-02-01,1,50,2,100"
+# The copy of an object above 1 GB goes in parts; a broken one is aborted.
+ABORT_OF_A_LARGE_COPY = "s3:AbortMultipartUpload"
 WAITING = "9001,121,sugar,2024-02-01,1,50,2,100"
 
 
@@ -31,7 +33,8 @@ def test_the_job_runs_under_the_policy_and_needs_all_of_it(world: World, spark: 
         world.through(proxy.url, spark)
         assert_the_checks_pass(world, proxy)
         leave_an_attempt_behind(world, spark, monkeypatch)
-        client.create_multipart_upload(Bucket=world.bucket, Key="sales_facts/sales_month=2024-02/store_id=121/batch_key=1-1-1/part.parquet")
+        for folder in ("sales_facts/sales_month=2024-02/store_id=121", "sales_pending", "sales_data_error/quarantine/load_date=x/reason=y"):
+            client.create_multipart_upload(Bucket=world.bucket, Key=f"{folder}/batch_key=1-1-1/part.parquet")
         world.run_once(spark)
         assert world.states() == {"a.csv": "COMMITTED", "b.csv": "REJECTED"}
         world.execute("INSERT INTO customer (customer_id, first_name) VALUES (9001, 'Late')")
@@ -39,7 +42,7 @@ def test_the_job_runs_under_the_policy_and_needs_all_of_it(world: World, spark: 
         assert world.rows("SELECT rows_loaded, rows_pending FROM source_file WHERE rows_read = 3") == [
             {"rows_loaded": 2, "rows_pending": 0}
         ]
-        assert policy.unused(proxy.requests) == []
+        assert policy.unused(proxy.requests) == [(ABORT_OF_A_LARGE_COPY, f"arn:aws:s3:::{world.bucket}/sales_data_processed/*")]
 
 
 def assert_the_checks_pass(world: World, proxy: FaultProxy) -> None:

@@ -1,5 +1,7 @@
 """The command line: help with examples, exit codes, and errors in one line."""
 
+import json
+import logging
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ import pytest
 import typer
 
 from app import cli
+from app.credentials import encrypt
 from app.errors import BatchFailed, MySqlUnavailable, OwnershipError, PipelineError, UsageError
 from tests.conftest import REPOSITORY
 
@@ -220,3 +223,40 @@ def test_status_of_an_empty_ledger_has_no_last_batch(capsys: pytest.CaptureFixtu
         {"files": {}, "rows": rows, "last_batch": None, "backlog_files": 0, "backlog_bytes": 0, "archive_due": 0, "pending_keys": []}
     )
     assert "Last batch" not in capsys.readouterr().out
+
+
+def test_a_failure_is_json_where_log_lines_are(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        assert cli.main(["run", "--env", "nope", "--log-format", "json"]) == 2
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    lines = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["level"] for line in lines] == ["ERROR"]
+    assert json.loads(lines[0])["message"].startswith("CONFIG there is no conf/nope.yml; ")
+
+
+def test_check_is_a_line_for_each_thing_and_2_when_one_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "--env", "nope"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["FAIL", "configuration"], ["ok", "java"], ["ok", "spark"]]
+    assert cli.main(["check", "--env", "nope", "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["check"], one["ok"]) for one in found] == [("configuration", False), ("java", True), ("spark", True)]
+
+
+def test_rotate_key_says_which_files_have_the_new_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SALESTREAM_KEY", "old")
+    path = tmp_path / "prod.yml"
+    path.write_text(f"a: {encrypt('one', key='old')}\n")
+    assert cli.main(["rotate-key", str(tmp_path)]) == 2
+    assert "there is no new key" in capsys.readouterr().err
+    monkeypatch.setenv("SALESTREAM_NEW_KEY", "new")
+    assert cli.main(["rotate-key", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{path}: 1 values have the new key\n"
+    assert cli.main(["rotate-key", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "no value has the old key; nothing was changed\n"

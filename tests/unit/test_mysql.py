@@ -4,10 +4,11 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pymysql
 import pytest
+from cryptography.hazmat.primitives.serialization import pkcs12
 from pydantic import SecretStr
 
 from app.config import Config, MySqlConfig
@@ -88,6 +89,13 @@ def test_a_lost_connection_is_transient_whatever_the_driver_calls_it(error: Exce
     with pytest.raises(kind) as caught, translated("t"):
         raise error
     assert caught.value.what == what
+
+
+def test_a_refused_certificate_is_terminal_though_the_driver_says_cannot_connect() -> None:
+    error = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db' (certificate verify failed)")
+    error.original_exception = ssl.SSLCertVerificationError(1, "certificate verify failed")  # type: ignore[attr-defined]
+    with pytest.raises(MySqlError, match="certificate verify failed"), translated("t"):
+        raise error
 
 
 def test_errors_that_are_not_the_drivers_pass_unchanged() -> None:
@@ -227,6 +235,40 @@ def test_jdbc_uses_tls_as_the_configuration_says(config: Config, tls: str, mode:
     assert f"sslMode={mode}&" in jdbc_options(with_mysql(config, tls=tls))["url"]
 
 
+def jdbc_settings(config: MySqlConfig) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(jdbc_options(config)["url"].removeprefix("jdbc:")).query)
+
+
+def test_jdbc_trusts_only_the_given_ca(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("the one we use:\n" + CA + CA)
+    query = jdbc_settings(with_mysql(config, tls="verify", tls_ca=path))
+    assert query["trustCertificateKeyStoreType"] == ["PKCS12"]
+    store = Path(unquote(urlsplit(query["trustCertificateKeyStoreUrl"][0]).path))
+    held = pkcs12.load_pkcs12(store.read_bytes(), None).additional_certs
+    assert [entry.certificate.subject.rfc4514_string() for entry in held] == ["CN=test ca"] * 2
+    assert store.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_trust_store_is_made_once_for_each_content_of_the_ca_file(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(CA)
+    verified = with_mysql(config, tls="verify", tls_ca=path)
+    first = jdbc_options(verified)["url"]
+    assert jdbc_options(verified)["url"] == first
+    path.write_text(CA + CA)
+    assert jdbc_options(verified)["url"] != first
+
+
+@pytest.mark.parametrize(("tls", "ca"), [("off", True), ("required", True), ("verify", False)])
+def test_jdbc_is_given_no_trust_store_where_nothing_is_verified_or_the_jvms_cas_do(
+    config: Config, tmp_path: Path, tls: str, ca: bool
+) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(CA)
+    assert "trust" not in jdbc_options(with_mysql(config, tls=tls, tls_ca=path if ca else None))["url"]
+
+
 # TLS of our own connections
 
 
@@ -261,3 +303,5 @@ def test_a_ca_file_that_cannot_be_used_is_a_fault_of_the_configuration(config: C
         path.write_text(content)
     with pytest.raises(ConfigError, match=rf"mysql\.tls_ca: {path}: "):
         tls_context(with_mysql(config, tls="verify", tls_ca=path))
+    with pytest.raises(ConfigError, match=rf"mysql\.tls_ca: {path}: "):
+        jdbc_options(with_mysql(config, tls="verify", tls_ca=path))
