@@ -60,16 +60,26 @@ def parse(text: str) -> tuple[str, int, str]:
     return name, int(nth or "1"), action or "kill"
 
 
+def parse_failpoint() -> tuple[str, int, str] | None:
+    """Return what SALESTREAM_FAILPOINT asks for, None when it asks for nothing.
+
+    Raises:
+        UsageError: it makes no sense.
+    """
+    wanted = os.environ.get("SALESTREAM_FAILPOINT")
+    return parse(wanted) if wanted else None
+
+
 def failpoint(name: str) -> None:
     """Pass through, or die, raise or wait here if the environment asks for it at this hit.
 
     Raises:
         InjectedFailure: the action is `raise`.
     """
-    wanted = os.environ.get("SALESTREAM_FAILPOINT")
-    if not wanted:
+    asked = parse_failpoint()
+    if asked is None:
         return
-    target, nth, action = parse(wanted)
+    target, nth, action = asked
     with _guard:
         _hits[name] += 1
         due = name == target and _hits[name] == nth

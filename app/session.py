@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from app.config import Config
+from app.errors import EnvironmentFault
+from app.spark_errors import spark_error
 
 # The magic committer: one multipart upload per file, completed at job commit; 26 times faster than renaming (design: D4).
 MAGIC_COMMITTER = {
@@ -42,12 +46,22 @@ STREAM_SETTINGS = {
 
 
 def build_session(config: Config) -> SparkSession:
-    """Build the job's session. Settings given to spark-submit win; `spark.conf` of the configuration comes next."""
+    """Build the job's session. Settings given to spark-submit win; `spark.conf` of the configuration comes next.
+
+    Raises:
+        EnvironmentFault: Spark does not start, for example without the packages that spark-submit.sh brings.
+    """
     builder = SparkSession.builder.appName(f"salestream-{config.env}")
     for name, value in settings(config).items():
         builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    try:
+        session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
+        # What the packages bring shows in the first use of the session's state, and not in its making.
+        session.conf.get("spark.sql.session.timeZone")
+    except (Py4JJavaError, PySparkException) as exc:
+        cure = "start it with ./spark-submit.sh run, which brings the packages, and see spark.conf of the configuration"
+        raise EnvironmentFault(f"Spark does not start: {spark_error(str(exc)).what}", cure=cure) from exc
     hadoop = session.sparkContext._jsc.hadoopConfiguration()
     for name, value in s3a_credentials(config).items():
         hadoop.set(name, value)

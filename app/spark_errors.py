@@ -8,6 +8,8 @@ from app import errors
 from app.errors import BatchFailed, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable
 
 LONGEST_LINE = 500
+# How py4j introduces an exception.
+_CALL = "An error occurred while calling"
 # What ends a line of Spark's own: it says nothing to a reader.
 _NOISE = re.compile(r" SQLSTATE: \w+$")
 # Java's words for what others report by number. The first pattern that a line of the trace holds decides; its line is shown.
@@ -48,7 +50,11 @@ def failure_line(text: str) -> str:
         # A Java trace may follow the Python one; its frames and causes are no part of it.
         ends = [found.rstrip() for found in traces[-1].splitlines() if found.strip() and not found[0].isspace()]
     else:
-        ends = [found.strip() for found in message.splitlines() if found.strip()]
+        lines = [
+            found.strip() for found in message.splitlines() if found.strip() and not found.startswith("An error occurred while calling")
+        ]
+        # The last cause is the first thing that went wrong.
+        ends = [found for found in reversed(lines) if found.startswith("Caused by: ")] or [found.removeprefix(": ") for found in lines]
     return re.sub(r"^app\.[\w.]+: ", "", ends[0] if ends else "the query failed")
 
 

@@ -24,7 +24,7 @@ from app.core.contract_check import check_contract
 from app.dimensions import Dimensions
 from app.errors import PipelineError
 from app.evaluate import Job
-from app.failpoints import failpoint
+from app.failpoints import failpoint, parse_failpoint
 from app.housekeeping import Housekeeper
 from app.last_run import unfinished_work
 from app.ledger import Ledger
@@ -83,6 +83,7 @@ def run(config: Config, *, once: bool) -> None:
     """
     stop = StopRequest()
     stop.install()
+    parse_failpoint()
     check_before_start(config)
     config = with_bucket(config)
     contract = load_contract(config.contract_path)

@@ -1,0 +1,80 @@
+"""Spark's failures as ours: the class decides whether a batch is tried again and with which code a run ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.errors import BatchFailed, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable, TransientError
+from app.spark_errors import LONGEST_LINE, spark_error
+
+JOB = (
+    "An error occurred while calling o512.parquet.\n"
+    ": org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 9.0 failed 1 times,"
+    " most recent failure: Lost task 0.0 in stage 9.0 (TID 21) (127.0.0.1 executor driver): "
+)
+FRAMES = "\n\tat org.apache.spark.sql.execution.Foo.bar(Foo.scala:12)\n\tat java.base/java.lang.Thread.run(Thread.java:840)\n"
+WORKER = """An error occurred while calling o88.collectToPython.
+: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 1.0 failed 1 times: \
+org.apache.spark.api.python.PythonException: Traceback (most recent call last):
+  File "/repo/app/source/ranges.py", line 102, in _open
+    with translated(target):
+botocore.exceptions.ClientError: An error occurred (AccessDenied) when calling the GetObject operation: Access Denied
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/repo/app/source/split_reader.py", line 81, in read
+app.errors.S3Error: S3 s3://lake/sales_data/a.csv: 403 AccessDenied Access Denied; check s3.* in the configuration and the IAM policy
+
+\tat org.apache.spark.api.python.BasePythonRunner.handle(PythonRunner.scala:581)
+"""
+
+
+def test_an_error_of_a_worker_keeps_its_class_its_words_and_its_cure() -> None:
+    found = spark_error(WORKER)
+    assert type(found) is S3Error
+    assert str(found) == "S3 s3://lake/sales_data/a.csv: 403 AccessDenied Access Denied; check s3.* in the configuration and the IAM policy"
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        ("java.nio.file.AccessDeniedException: s3a://lake/sales_facts/x: Service: S3, Status Code: 403, Request ID: 1", S3Error),
+        ("org.apache.hadoop.fs.s3a.AWSS3IOException: PUT 500 on sales_facts/x: InternalError", S3Unavailable),
+        ("java.sql.SQLSyntaxErrorException: INSERT command denied to user 'job'@'h' for table 'stage_x'", MySqlError),
+        ("java.sql.BatchUpdateException: Column 'total_sales' cannot be null", MySqlError),
+        ("com.mysql.cj.jdbc.exceptions.CommunicationsException: Communications link failure", MySqlUnavailable),
+        ("com.mysql.cj.jdbc.exceptions.MySQLTransactionRollbackException: Deadlock found when trying to get lock", MySqlUnavailable),
+        ("java.io.IOException: No space left on device", EnvironmentFault),
+        ("java.lang.OutOfMemoryError: Java heap space", BatchFailed),
+        ("java.lang.IllegalStateException: nobody has seen this before", BatchFailed),
+    ],
+)
+def test_what_only_the_jvm_has_seen_is_told_apart_by_javas_words(cause: str, kind: type[PipelineError]) -> None:
+    found = spark_error(f"{JOB}{cause}{FRAMES}")
+    assert type(found) is kind
+    assert cause.rpartition(": ")[2] in str(found)
+    assert "\n" not in str(found)
+
+
+def test_a_cause_further_down_is_found_and_shown() -> None:
+    found = spark_error(
+        f"{JOB}org.apache.spark.SparkException: Task failed while writing rows{FRAMES}Caused by: java.io.IOException: Disk quota exceeded"
+    )
+    assert type(found) is EnvironmentFault
+    assert found.what == "java.io.IOException: Disk quota exceeded"
+
+
+def test_only_what_may_pass_by_itself_is_transient() -> None:
+    assert not issubclass(EnvironmentFault, TransientError)
+    assert not issubclass(MySqlError, TransientError)
+    assert not issubclass(S3Error, TransientError)
+    assert issubclass(BatchFailed, TransientError)
+
+
+def test_a_long_line_is_cut() -> None:
+    assert len(spark_error("java.lang.Error: " + "x" * 9000).what) == LONGEST_LINE
+
+
+def test_sparks_state_code_is_left_out() -> None:
+    assert spark_error("[STREAM_FAILED] Query terminated with exception: boom SQLSTATE: XXKST").what.endswith("exception: boom")
