@@ -248,6 +248,8 @@ NAMED = {
     "name_magic": 162,
     "name_temporary": 163,
     "name_gz_in_the_middle": 164,
+    "name_trailing_dot": 165,
+    "name_noncharacter": 166,
 }
 
 

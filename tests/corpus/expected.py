@@ -836,6 +836,8 @@ NAMES = (
     named("right_to_left", "\u202efdp.csv", 161, "a name that is shown the other way round"),
     named("magic", "__magic/x.csv", 162, "a folder that the S3A committer treats apart"),
     named("temporary", "_temporary/0/x.csv", 163, "a folder of Hadoop's committer"),
+    named("trailing_dot", "x.csv.", 165, "a dot at the end"),
+    named("noncharacter", "\ufffe.csv", 166, "what is no character"),
     named("gz_in_the_middle", "x.csv.gz.csv", 164, ".gz that is not at the end"),
 )
 
