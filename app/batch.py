@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from app.core.marts import MARTS
-from app.errors import LedgerError, PipelineError, TransientError
+from app.errors import BatchFailed, LedgerError, PipelineError, SparkGone, TransientError
 from app.evaluate import Evaluation, Job, evaluate
 from app.failpoints import failpoint
 from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
@@ -51,8 +51,14 @@ def process_batch(job: Job, batch_id: int) -> None:
     """
     for attempt in _attempts(job.config.stream.max_attempts):
         with attempt:
-            while not _attempt_batch(job, batch_id):
-                log.info("batch=%d starts over without the files that changed", batch_id)
+            try:
+                while not _attempt_batch(job, batch_id):
+                    log.info("batch=%d starts over without the files that changed", batch_id)
+            except BatchFailed as exc:
+                verdict = job.ledger.isolate(batch_id, str(exc), job.config.stream.max_attempts)
+                if verdict is None:
+                    raise
+                log.error("batch=%d %s: %s", batch_id, verdict, exc)
 
 
 def _attempt_batch(job: Job, batch_id: int) -> bool:
@@ -83,13 +89,10 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
     except InputChanged as exc:
         log.info("batch=%s %s", attempt.batch_key, exc)
         return False
-    except (Py4JJavaError, PySparkException) as exc:
-        error = spark_error(str(exc))
+    except Exception as exc:
+        error = _as_own(exc)
         _note_failure(job, attempt, error)
         raise error from exc
-    except Exception as exc:
-        _note_failure(job, attempt, exc)
-        raise
     finally:
         if evaluation is not None:
             evaluation.frame.unpersist()
@@ -159,13 +162,24 @@ def commit(job: Job, attempt: Attempt, outcome: Outcome, written: Totals, dimens
     job.ledger.write(final)
 
 
-def _note_failure(job: Job, attempt: Attempt, exc: Exception) -> None:
-    """Count the failure in the ledger, unless the ledger itself is what cannot be reached."""
+def _as_own(exc: Exception) -> PipelineError:
+    """Return the error of ours that an exception stands for. What nobody foresaw may be a file's doing: the batch failed."""
+    if isinstance(exc, PipelineError):
+        return exc
+    if isinstance(exc, Py4JJavaError | PySparkException):
+        return spark_error(str(exc))
+    if isinstance(exc, Py4JError | ConnectionError):
+        return SparkGone("Spark's JVM does not answer any more")
+    return BatchFailed(f"{type(exc).__name__}: {exc}".splitlines()[0])
+
+
+def _note_failure(job: Job, attempt: Attempt, error: PipelineError) -> None:
+    """Note the failure in the ledger, unless the ledger itself is what cannot be reached."""
     try:
-        failures = job.ledger.fail(attempt, _line(exc))
-        log.warning("batch=%s failed %d times: %s", attempt.batch_key, failures, _line(exc))
+        failures = job.ledger.fail(attempt, str(error), is_counted=isinstance(error, BatchFailed))
+        log.warning("batch=%s failed (%d of its own): %s", attempt.batch_key, failures, error)
     except PipelineError as note:
-        log.warning("batch=%s failed: %s (and could not be noted: %s)", attempt.batch_key, _line(exc), note)
+        log.warning("batch=%s failed: %s (and could not be noted: %s)", attempt.batch_key, error, note)
 
 
 def _attempts(limit: int) -> Retrying:
@@ -176,10 +190,6 @@ def _attempts(limit: int) -> Retrying:
         wait=wait_exponential_jitter(multiplier=0.5, max=10),
         reraise=True,
     )
-
-
-def _line(exc: Exception) -> str:
-    return str(exc) if isinstance(exc, PipelineError) else f"{type(exc).__name__}: {exc}".splitlines()[0]
 
 
 def _log_committed(attempt: Attempt, outcome: Outcome, seconds: float) -> None:
@@ -203,6 +213,7 @@ class BatchRunner:
     job: Job
     stopping: Callable[[], bool]
     failure: Exception | None = None
+    finished: int = 0
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, _batch_df: object, _spark_batch_id: int) -> None:
@@ -218,12 +229,15 @@ class BatchRunner:
         return idle
 
     def finish_planned(self) -> None:
-        """Run all unfinished batches of the ledger; the first failure is kept for the supervisor and raised."""
-        for batch_id in self.job.ledger.unfinished():
-            if self.stopping():
-                return
-            try:
-                process_batch(self.job, batch_id)
-            except Exception as exc:
-                self.failure = exc
-                raise
+        """Run all unfinished batches of the ledger, those of a split one as well; a failure is kept for the supervisor and raised."""
+        self.failure = None
+        while not self.stopping() and (waiting := self.job.ledger.unfinished()):
+            for batch_id in waiting:
+                if self.stopping():
+                    return
+                try:
+                    process_batch(self.job, batch_id)
+                except Exception as exc:
+                    self.failure = exc
+                    raise
+                self.finished += 1

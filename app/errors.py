@@ -153,8 +153,16 @@ class BatchFailed(TransientError):
     """A micro-batch failed and nothing of it was committed."""
 
     code = "BATCH"
-    cause = "A Spark job of the batch failed."
+    cause = "A Spark job of the batch failed. After stream.max_attempts the batch is split until the file that makes it fail is alone."
     cure = "the job retries by itself; see the log for the first cause"
+
+
+class SparkGone(TerminalError):
+    """The JVM that runs Spark has ended under us."""
+
+    code = "SPARK"
+    cause = "Spark's JVM was killed or ran out of memory."
+    cure = "start again, what was running is done again; if it was the memory, raise spark.driver_memory"
 
 
 class DimensionError(TerminalError):

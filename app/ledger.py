@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from app import ledger_sql
+from app import ledger_isolation, ledger_sql
 from app.ledger_types import Attempt, FileState, Outcome, SourceFile, identity_of
 from app.mysql import Database, Row, Tx
 from app.owner import check_epoch
@@ -108,15 +108,20 @@ class Ledger:
         """Write down what the attempt is about to create on S3 and in the final transaction, so that leftovers are known by name."""
         self.write(lambda tx: ledger_sql.plan_outcome(tx, attempt, outcome))
 
-    def fail(self, attempt: Attempt, error: str) -> int:
-        """Count a failed attempt. Returns how often the batch has failed."""
+    def fail(self, attempt: Attempt, error: str, *, is_counted: bool) -> int:
+        """Note a failed attempt, and count it where the batch itself may be the cause. Returns how often it was counted."""
 
         def count(tx: Tx) -> int:
-            tx.execute("UPDATE micro_batch SET failures = failures + 1, error = %s WHERE id = %s", (error[:2000], attempt.batch_id))
+            sql = "UPDATE micro_batch SET failures = failures + %s, error = %s WHERE id = %s"
+            tx.execute(sql, (int(is_counted), error[:2000], attempt.batch_id))
             tx.execute("UPDATE batch_attempt SET error = %s WHERE batch_key = %s", (error[:2000], attempt.batch_key))
             return int(tx.scalar("SELECT failures FROM micro_batch WHERE id = %s", (attempt.batch_id,)))
 
         return self.write(count)
+
+    def isolate(self, batch_id: int, error: str, limit: int) -> str | None:
+        """Close in on what makes a batch fail, once it has failed `limit` times: see `ledger_isolation.isolate`."""
+        return self.write(lambda tx: ledger_isolation.isolate(tx, batch_id, error[:2000], limit))
 
     def bury(self, batch_key: str) -> None:
         """Mark a dead attempt whose leftovers on S3 and in the stage tables are gone."""

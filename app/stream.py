@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -22,7 +19,7 @@ from app.config import Config
 from app.core.contract import Contract, load_contract
 from app.core.contract_check import check_contract
 from app.dimensions import Dimensions
-from app.errors import PipelineError
+from app.errors import SparkGone
 from app.evaluate import Job
 from app.failpoints import failpoint, parse_failpoint
 from app.housekeeping import Housekeeper
@@ -34,45 +31,11 @@ from app.owner import Ownership
 from app.session import build_session
 from app.source.inbox import INBOX_FORMAT, INBOX_SCHEMA, InboxSource
 from app.spark_errors import spark_error
+from app.supervise import StopRequest, drain, keep_going, supervise
 
 log = logging.getLogger(__name__)
 
 KEPT_CHECKPOINTS = 3
-TICK_SECONDS = 0.25
-# How often, and after which pause, `--once` tries archive moves again that S3 refused for the moment.
-DRAIN_PATIENCE = 5
-DRAIN_PAUSE_SECONDS = 2.0
-
-
-class StopRequest:
-    """Remembers that SIGINT or SIGTERM asked for a stop; the running micro-batch is finished first."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def install(self) -> None:
-        """Catch both signals, and tell spark-submit.sh which process to send them to."""
-        pid_file = os.environ.get("SALESTREAM_DRIVER_PID_FILE")
-        if pid_file:
-            Path(pid_file).write_text(str(os.getpid()))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        log.info("stop requested by %s: finishing the running micro-batch", signal.Signals(number).name)
-        self.request()
-
-    def request(self) -> None:
-        """Ask for a stop."""
-        self._event.set()
-
-    def __call__(self) -> bool:
-        """Tell whether a stop was asked for."""
-        return self._event.is_set()
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not longer than until a stop is asked for."""
-        self._event.wait(seconds)
 
 
 def run(config: Config, *, once: bool) -> None:
@@ -90,8 +53,13 @@ def run(config: Config, *, once: bool) -> None:
     db = Database(config.mysql)
     with Ownership(db, f"s3://{config.s3.bucket}/{config.s3.source_prefix}", config.stream.takeover_seconds) as ownership:
         spark = build_session(config)
-        run_owned(spark, config, contract, ownership, stop, once=once)
-        spark.stop()
+        try:
+            run_owned(spark, config, contract, ownership, stop, once=once)
+            spark.stop()
+        except Py4JJavaError as exc:
+            raise spark_error(str(exc)) from exc
+        except (Py4JError, ConnectionError) as exc:
+            raise SparkGone("Spark's JVM does not answer any more") from exc
 
 
 def check_before_start(config: Config) -> None:
@@ -119,11 +87,15 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
     job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
     runner = BatchRunner(job, stop)
     keeper = Housekeeper(job, ownership, lambda: not stop())
-    recover(job, runner)
-    log.info("query starts trigger=%s", "availableNow" if once else config.stream.trigger_interval)
-    supervise(start_query(job, runner, once=once), runner, keeper, stop)
-    if once and not stop():
-        drain(job, runner, keeper, stop)
+
+    def episode() -> None:
+        recover(job, runner)
+        log.info("query starts trigger=%s", "availableNow" if once else config.stream.trigger_interval)
+        supervise(start_query(job, runner, once=once), runner, keeper, stop)
+        if once and not stop():
+            drain(job, runner, keeper, stop)
+
+    keep_going(episode, config.stream.retry_seconds, stop, lambda: runner.finished)
     failpoint("during_shutdown")
 
 
@@ -157,54 +129,10 @@ def fresh_checkpoint(root: Path, epoch: int) -> Path:
     """Return a new checkpoint folder for this epoch and remove all but the last few; the ledger is what is remembered."""
     folder = root / str(epoch)
     if folder.exists():
-        # Only a foreign or restored ledger hands out an epoch twice; its checkpoint says nothing about this run.
+        # A restart of the query within one run, or an epoch that a restored ledger hands out again: neither goes on from there.
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     old = sorted((p for p in root.iterdir() if p.is_dir() and p.name.isdigit() and p != folder), key=lambda p: p.stat().st_mtime)
     for path in old[: 1 - KEPT_CHECKPOINTS]:
         shutil.rmtree(path, ignore_errors=True)
     return folder
-
-
-def supervise(query: StreamingQuery, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest) -> None:
-    """Do the housekeeping while the query runs; end when it ends or when a stop is asked for.
-
-    Raises:
-        PipelineError: the query or the housekeeping failed.
-    """
-    try:
-        while query.isActive and not stop():
-            keeper.tick()
-            stop.wait(TICK_SECONDS)
-    finally:
-        runner.wait_idle(keeper.job.config.stream.stop_timeout_seconds)
-        query.stop()
-    raise_failure(query, runner)
-
-
-def raise_failure(query: StreamingQuery, runner: BatchRunner) -> None:
-    """Raise what ended the query, as our own error where it was one."""
-    if isinstance(runner.failure, PipelineError):
-        raise runner.failure
-    failure = query.exception()
-    if failure is not None and not runner.stopping():
-        raise spark_error(str(failure)) from runner.failure
-
-
-def drain(job: Job, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest) -> None:
-    """Before `--once` exits: archive everything, release what can be released, until nothing is left to do."""
-    patience = DRAIN_PATIENCE
-    while not stop():
-        done = keeper.tick() + keeper.look()
-        while job.ledger.claim_operation() is not None:
-            runner.finish_planned()
-            done += 1
-        if done:
-            continue
-        left = len(job.ledger.archive_due(1))
-        if not left or not patience:
-            break
-        patience -= 1
-        stop.wait(DRAIN_PAUSE_SECONDS)
-    if job.ledger.archive_due(1):
-        log.warning("some loaded files still lie in the source prefix: the next run moves them to the archive")

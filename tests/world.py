@@ -24,7 +24,8 @@ from app.owner import Ownership
 from app.s3 import ObjectVersion, list_all, make_client
 from app.schema import apply_migrations, seed_dimensions
 from app.session import build_session
-from app.stream import StopRequest, run_owned
+from app.stream import run_owned
+from app.supervise import StopRequest
 from tests.conftest import REPOSITORY
 
 CustomerMart = dict[tuple[int, str], Decimal]
@@ -85,7 +86,8 @@ class World:
         tree = yaml.load((REPOSITORY / "conf" / "dev.yml").read_text(), Loader=yaml.BaseLoader)
         tree["s3"]["bucket"] = name
         tree["mysql"] |= {**(mysql or {}), "database": name, "user": JOB, "password": users[JOB]}
-        tree["stream"]["settle_seconds"] = 0
+        # A test is about the failure that it makes; those about restarts ask for them.
+        tree["stream"] |= {"settle_seconds": 0, "retry_seconds": 0}
         conf = folder / "conf"
         conf.mkdir()
         (conf / "dev.yml").write_text(yaml.safe_dump(tree))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pymysql
 import pytest
 from pyspark.sql import SparkSession
 
-from app import local
+from app import failpoints, local
 from app.local import LocalEnv
 from tests.world import World, spark_session
 
@@ -42,3 +42,17 @@ def world(servers: LocalEnv, home: Path, tmp_path: Path, request: pytest.Fixture
         made = World.make(servers, root, tmp_path)
         yield made
         made.destroy(root)
+
+
+@pytest.fixture
+def pause_at(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make the stream pause at a fail point; the file that comes back exists while it does, and deleting it lets it go on."""
+
+    def pause(name: str) -> Path:
+        marker = world.folder / "paused"
+        monkeypatch.setenv("SALESTREAM_FAILPOINT", f"{name}:1:pause")
+        monkeypatch.setenv("SALESTREAM_FAILPOINT_FILE", str(marker))
+        failpoints.reset()
+        return marker
+
+    return pause

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from app import failpoints
-from app.stream import StopRequest
+from app.supervise import StopRequest
 from tests.integration.test_stream import HEADER, assert_parts_agree
 from tests.world import World
 
@@ -22,20 +21,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 # Generous: these tests are about what happens, not how fast; the benchmarks measure that.
 PATIENCE = 120
-
-
-@pytest.fixture
-def pause_at(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Make the stream pause at a fail point; the file that comes back exists while it does, and deleting it lets it go on."""
-
-    def pause(name: str) -> Path:
-        marker = world.folder / "paused"
-        monkeypatch.setenv("SALESTREAM_FAILPOINT", f"{name}:1:pause")
-        monkeypatch.setenv("SALESTREAM_FAILPOINT_FILE", str(marker))
-        failpoints.reset()
-        return marker
-
-    return pause
 
 
 @contextmanager

@@ -1,0 +1,111 @@
+"""A TCP proxy before MySQL: cuts connections, refuses new ones, and loses the answer to a COMMIT."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+PIECE = 64 << 10
+
+
+@dataclass
+class TcpProxy:
+    """The running proxy.
+
+    Attributes:
+        is_down: refuse new connections; those that are open are cut by `cut`.
+        marked: a connection that has sent this text is the one whose COMMIT is cut, once.
+        reaches_server: whether that COMMIT still gets through before the connection is cut.
+    """
+
+    host: str
+    upstream_port: int
+    port: int = 0
+    is_down: bool = False
+    marked: bytes | None = None
+    reaches_server: bool = True
+    cuts: int = 0
+    _open: set[socket.socket] = field(default_factory=set)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def cut(self) -> None:
+        """Cut every connection that is open now."""
+        with self._guard:
+            for one in self._open:
+                _close(one)
+            self._open.clear()
+
+    def go_down(self) -> None:
+        """Be away: cut what is open and refuse what comes."""
+        self.is_down = True
+        self.cut()
+
+    def serve(self, client: socket.socket) -> None:
+        """Pass bytes both ways until one side ends."""
+        if self.is_down:
+            _close(client)
+            return
+        try:
+            server = socket.create_connection((self.host, self.upstream_port))
+        except OSError:
+            _close(client)
+            return
+        with self._guard:
+            self._open |= {client, server}
+        threading.Thread(target=self._pass, args=(server, client), daemon=True).start()
+        self._pass_statements(client, server)
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(PIECE):
+                target.sendall(data)
+        _close(source)
+        _close(target)
+
+    def _pass_statements(self, client: socket.socket, server: socket.socket) -> None:
+        is_marked = False
+        with suppress(OSError):
+            while data := client.recv(PIECE):
+                is_marked = is_marked or (self.marked is not None and self.marked in data)
+                if is_marked and data[4:].upper() == b"\x03COMMIT":
+                    self.marked = None
+                    self.cuts += 1
+                    # First deaf towards the server, so that its answer is lost for certain.
+                    _close(client)
+                    if self.reaches_server:
+                        server.sendall(data)
+                        time.sleep(0.3)
+                    break
+                server.sendall(data)
+        _close(client)
+        _close(server)
+
+
+@contextmanager
+def tcp_proxy(host: str, port: int) -> Iterator[TcpProxy]:
+    """Run a proxy before host:port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    proxy = TcpProxy(host, port, listener.getsockname()[1])
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=proxy.serve, args=(client,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield proxy
+    finally:
+        _close(listener)
+        proxy.go_down()
+
+
+def _close(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
