@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app import local, logs
+from app.cli_quarantine import quarantine_app
 from app.config import Config, describe, home_of, load_config
 from app.errors import PipelineError
 
@@ -32,6 +33,7 @@ local_app = typer.Typer(help="The embedded S3 and MySQL servers.", no_args_is_he
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
+app.add_typer(quarantine_app, name="quarantine")
 
 Env = Annotated[str, typer.Option("--env", help="Which conf/<env>.yml: dev, qa or prod.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
@@ -187,6 +189,8 @@ def print_status(found: dict[str, Any]) -> None:
             f"Last batch {last['id']} {last['state']} at {last['committed_at'] or last['planned_at']}: {last['rows_loaded']} rows loaded"
         )
     console.print(f"Backlog {found['backlog_files']} files, {found['backlog_bytes']} bytes; waiting to be archived {found['archive_due']}")
+    for rule, count in found["warnings"].items():
+        console.print(f"{count} accepted rows break the rule {rule}")
     for key in found["pending_keys"]:
         console.print(f"{key['rows']} rows wait for {key['dimension']} {key['key']}")
 

@@ -285,6 +285,20 @@ def test_fields_without_a_name_are_kept_under_their_place() -> None:
     assert CONTRACT.match_header(["id", "day", "", " "]).extra == (("_column_3", 2), ("_column_4", 3))
 
 
+def test_a_name_of_an_unnamed_column_that_is_taken_gives_way() -> None:
+    assert CONTRACT.match_header(["id", "day", "", "_column_3"]).extra == (("__column_3", 2), ("_column_3", 3))
+    assert CONTRACT.match_header(["_column_4", "id", "day", ""]).extra == (("_column_4", 0), ("__column_4", 3))
+
+
+def test_an_unnamed_column_and_one_named_like_its_place_are_two() -> None:
+    assert CONTRACT.match_header(["id", "day", "", "2"]).extra == (("_column_3", 2), ("2", 3))
+
+
+def test_what_names_no_column_of_ours_is_not_repeated_in_the_reason() -> None:
+    match = CONTRACT.match_header(["mallory", "mallory"])
+    assert (match.reason, match.message) == ("MISSING_COLUMN", "the header lacks id, day")
+
+
 def test_missing_columns_are_named_in_the_contracts_order() -> None:
     match = CONTRACT.match_header(["note"])
     assert (match.reason, match.names, match.message) == ("MISSING_COLUMN", ("id", "day"), "the header lacks id, day")
