@@ -7,7 +7,6 @@ transaction of step 7, and everything written before it carries the attempt's ow
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from app.core.marts import MARTS
-from app.errors import BatchFailed, LedgerError, PipelineError, TransientError
+from app.errors import LedgerError, PipelineError, TransientError
 from app.evaluate import Evaluation, Job, evaluate
 from app.failpoints import failpoint
 from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
@@ -28,6 +29,7 @@ from app.mysql import Tx
 from app.outputs import write_outputs
 from app.s3 import head, is_same_version
 from app.sinks.marts import Totals, check_stage, merge
+from app.spark_errors import spark_error
 from app.steps import step
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,10 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
     except InputChanged as exc:
         log.info("batch=%s %s", attempt.batch_key, exc)
         return False
+    except (Py4JJavaError, PySparkException) as exc:
+        error = spark_error(str(exc))
+        _note_failure(job, attempt, error)
+        raise error from exc
     except Exception as exc:
         _note_failure(job, attempt, exc)
         raise
@@ -158,43 +164,24 @@ def commit(job: Job, attempt: Attempt, outcome: Outcome, written: Totals, dimens
 def _note_failure(job: Job, attempt: Attempt, exc: Exception) -> None:
     """Count the failure in the ledger, unless the ledger itself is what cannot be reached."""
     try:
-        failures = job.ledger.fail(attempt, _first_line(exc))
-        log.warning("batch=%s failed %d times: %s", attempt.batch_key, failures, _first_line(exc))
+        failures = job.ledger.fail(attempt, _line(exc))
+        log.warning("batch=%s failed %d times: %s", attempt.batch_key, failures, _line(exc))
     except PipelineError as note:
-        log.warning("batch=%s failed: %s (and could not be noted: %s)", attempt.batch_key, _first_line(exc), note)
+        log.warning("batch=%s failed: %s (and could not be noted: %s)", attempt.batch_key, _line(exc), note)
 
 
 def _attempts(limit: int) -> Retrying:
-    """Return the retry policy of a batch: Transient errors and failed Spark jobs are tried again, everything else stops the run."""
+    """Return the retry policy of a batch: only what may pass by itself is tried again, everything else stops the run."""
     return Retrying(
-        retry=retry_if_exception_type((TransientError,)) | _is_spark_failure(),
+        retry=retry_if_exception_type(TransientError),
         stop=stop_after_attempt(limit),
         wait=wait_exponential_jitter(multiplier=0.5, max=10),
-        retry_error_callback=_give_up,
+        reraise=True,
     )
 
 
-def _is_spark_failure() -> retry_if_exception_type:
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
-
-    return retry_if_exception_type((Py4JJavaError, PySparkException))
-
-
-def _give_up(state: object) -> None:
-    exc = state.outcome.exception()  # type: ignore[attr-defined]
-    if isinstance(exc, PipelineError):
-        raise exc
-    raise BatchFailed(_first_line(exc)) from exc
-
-
-def _first_line(exc: BaseException | None) -> str:
-    """Return the line that says what happened: the last line of a Python worker's trace, else the first line."""
-    lines = [line.strip() for line in str(exc or "").splitlines() if line.strip()]
-    raised = [
-        line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Unavailable): ", line) and not line.startswith("org.apache.")
-    ]
-    return (raised[-1] if raised else lines[0] if lines else type(exc).__name__)[:500]
+def _line(exc: Exception) -> str:
+    return str(exc) if isinstance(exc, PipelineError) else f"{type(exc).__name__}: {exc}".splitlines()[0]
 
 
 def _log_committed(attempt: Attempt, outcome: Outcome, seconds: float) -> None:

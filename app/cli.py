@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +16,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from app import local, logs
+from app.cli_keys import keys_app
+from app.cli_options import PROGRAM, Debug, Env, Json, configuration
 from app.cli_quarantine import quarantine_app
-from app.config import Config, describe, home_of, load_config
+from app.config import describe, home_of
 from app.errors import PipelineError
 
 EXIT_FAILED = 1
-PROGRAM = "./spark-submit.sh"
+EXIT_USAGE = 2
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    text = "text"
+    json = "json"
+
 
 app = typer.Typer(
     name=PROGRAM,
@@ -31,38 +43,44 @@ app = typer.Typer(
 )
 local_app = typer.Typer(help="The embedded S3 and MySQL servers.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
+app.add_typer(keys_app)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
 app.add_typer(quarantine_app, name="quarantine")
-
-Env = Annotated[str, typer.Option("--env", help="Which conf/<env>.yml: dev, qa or prod.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
-
-
-def configuration(env: str) -> Config:
-    """Load a configuration, with the embedded servers' variables where the file asks for them."""
-    found = local.read_env(home_of())
-    return load_config(env, defaults=found.variables() if found else {})
 
 
 @app.command(epilog="Example: ./spark-submit.sh run --env dev --once")
 def run(
     env: Env = "dev",
     once: Annotated[bool, typer.Option("--once", "--trigger-once", help="Load everything that is there now, then exit.")] = False,
+    log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="text for people, json for machines.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Run the stream: for ever, or once to catch up on a backlog."""
+    """Run the stream: for ever, or once to catch up on a backlog. The checks of `check` come first."""
     from app.stream import run as run_stream
 
     config = configuration(env)
-    logs.set_up(config.logging)
+    logs.set_up(config.logging if log_format is None else config.logging.model_copy(update={"format": log_format.value}))
     run_stream(config, once=once)
+
+
+@app.command(epilog="Example: ./spark-submit.sh check --env prod")
+def check(env: Env = "dev", as_json: Json = False, debug: Debug = False) -> None:
+    """Check everything that a run needs, a line each: configuration, keys, S3, MySQL, dimensions, Java, disk. Exit code 2 if one fails."""
+    from app.checks import check_all
+
+    findings = check_all(lambda: configuration(env))
+    if as_json:
+        print(json.dumps([{"check": found.name, "ok": found.ok, "detail": found.detail} for found in findings]))
+    else:
+        print("\n".join(f"{'ok' if found.ok else 'FAIL':<5} {found.name:<14} {found.detail}" for found in findings))
+    raise typer.Exit(0 if all(found.ok for found in findings) else EXIT_USAGE)
 
 
 @app.command(epilog="Example: ./spark-submit.sh status --json")
 def status(
     env: Env = "dev",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show files by state, rows by outcome, the last batch and the backlog."""
@@ -105,38 +123,14 @@ def upload(
     debug: Debug = False,
 ) -> None:
     """Upload a local folder below the source prefix."""
+    from app.bucket import with_bucket
     from app.s3 import make_client
     from app.upload import upload_folder
 
-    config = configuration(env)
+    config = with_bucket(configuration(env))
     summary = upload_folder(make_client(config.s3), config.s3.bucket, config.s3.source_prefix, folder, threads=threads, progress=True)
     print("\n".join(summary.lines()))
     raise typer.Exit(summary.exit_code)
-
-
-@app.command(epilog="Example: ./spark-submit.sh encrypt < secret.txt")
-def encrypt(debug: Debug = False) -> None:
-    """Encrypt a value for conf/: read from standard input or a prompt, printed as an enc:v1: token. The key is SALESTREAM_KEY's."""
-    from app.credentials import encrypt as encrypt_value
-
-    print(encrypt_value(read_value("value: ")))
-
-
-@app.command(epilog="Example: ./spark-submit.sh decrypt < token.txt")
-def decrypt(debug: Debug = False) -> None:
-    """Decrypt an enc:v1: token: read from standard input or a prompt. The key is SALESTREAM_KEY's."""
-    from app.credentials import decrypt as decrypt_token
-
-    print(decrypt_token(read_value("token: ")))
-
-
-def read_value(prompt: str) -> str:
-    """Read a secret without showing it: from a prompt on a terminal, else the whole of standard input less its last line break."""
-    if sys.stdin.isatty():
-        from getpass import getpass
-
-        return getpass(prompt)
-    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
 
 
 @config_app.command("show", epilog="Example: ./spark-submit.sh config show --env prod")
@@ -202,15 +196,20 @@ def main(argv: list[str] | None = None) -> int:
         # Named, or the usage lines would show the file that spark-submit runs.
         app(args=args, prog_name=PROGRAM)
     except SystemExit as exc:
-        return exc.code if isinstance(exc.code, int) else EXIT_FAILED
+        return exc.code if isinstance(exc.code, int) else EXIT_FAILED if exc.code else 0
     except PipelineError as exc:
-        if "--debug" in args:
-            traceback.print_exc()
-        print(f"salestream: {exc}", file=sys.stderr)
-        return exc.exit_code
+        return report(exc, exc, "--debug" in args)
     except Exception as exc:  # noqa: BLE001 - the last resort: a user gets one line, a developer asks for the trace
-        if "--debug" in args:
-            traceback.print_exc()
-        print(f"salestream: {PipelineError(f'{type(exc).__name__}: {exc}'.splitlines()[0])}", file=sys.stderr)
-        return EXIT_FAILED
+        return report(PipelineError(f"{type(exc).__name__}: {exc}".splitlines()[0]), exc, "--debug" in args)
     return 0
+
+
+def report(error: PipelineError, raised: Exception, debug: bool) -> int:
+    """Say in one line what ended a command, with the trace only on request; return the exit code."""
+    if debug:
+        traceback.print_exception(raised)
+    if logs.is_json():
+        logging.getLogger("app.cli").error("%s", error)
+    else:
+        print(f"salestream: {error}", file=sys.stderr)
+    return error.exit_code

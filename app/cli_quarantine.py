@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app import local
-from app.config import Config, home_of, load_config
+from app.cli_options import Debug, Env, Json, configuration
+from app.config import Config
 from app.core.contract import load_contract
 from app.core.masking import MASK, masked, sensitive_columns
 from app.errors import UsageError
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 quarantine_app = typer.Typer(help="Rejected rows: what they are, why, and their text to mend.", no_args_is_help=True)
 
-Env = Annotated[str, typer.Option("--env", help="Which conf/<env>.yml: dev, qa or prod.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
 FileName = Annotated[str, typer.Argument(metavar="FILE", help="A file's id, its key, or its key below the source prefix.")]
 ReasonCode = Annotated[str | None, typer.Option("--reason", help="Only this reason, such as INVALID_DATE.")]
 
@@ -38,8 +36,7 @@ def _open(env: str) -> tuple[Config, Database]:
     from app.mysql import Database
     from app.schema import require_current
 
-    found = local.read_env(home_of())
-    config = load_config(env, defaults=found.variables() if found else {})
+    config = configuration(env)
     db = Database(config.mysql)
     require_current(db)
     return config, db
@@ -51,7 +48,7 @@ def list_command(
     reason: ReasonCode = None,
     since: Annotated[datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="Only what was loaded since this day.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most lines, newest files first.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: Json = False,
     env: Env = "dev",
     debug: Debug = False,
 ) -> None:

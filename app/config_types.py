@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from app.config_values import (
+    BlankText,
     Bytes,
     Interval,
     Level,
@@ -36,7 +37,7 @@ class Section(BaseModel):
 class S3Config(Section):
     """Bucket, prefixes and access to S3."""
 
-    bucket: Text = Field(description="Bucket that holds every prefix below")
+    bucket: BlankText = Field(default="", description="Bucket that holds every prefix below; empty: looked up in the table s3_bucket_info")
     region: Text = Field(default="us-east-1", description="Region of the bucket")
     endpoint_url: OptionalText = Field(default=None, description="Address of an S3-compatible server; empty for AWS")
     access_key_id: OptionalText = Field(default=None, description="Access key; empty for the AWS provider chain")
@@ -53,7 +54,8 @@ class S3Config(Section):
     @field_validator("bucket")
     @classmethod
     def _check_bucket(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        value = value.strip()
+        if value and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
             raise ValueError("must be a bucket name (3 to 63 of a-z 0-9 . -, no s3:// and no /)")
         return value
 

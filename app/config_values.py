@@ -93,6 +93,7 @@ def _upper(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+BlankText = Annotated[str, BeforeValidator(lambda value: value or "")]
 OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_to_none)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_to_none)]

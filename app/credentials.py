@@ -6,7 +6,7 @@ import base64
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,25 +17,27 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from app.errors import CredentialError
 
 PREFIX = "enc:v1:"
+KEY, NEW_KEY = "SALESTREAM_KEY", "SALESTREAM_NEW_KEY"
 _TOKEN = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_=-]+")
 _SALT, _NONCE, _TAG = 16, 12, 16
 _HEAD = 3 + _SALT + _NONCE  # log2(n), r, p, salt, nonce; all of it is authenticated
 _LOG2_N, _R, _P = 14, 8, 1  # 16 MB and 0.05 s per guess; a start with four tokens still takes no time
 
 
-def load_key(environ: Mapping[str, str] | None = None) -> str:
-    """Read the key from SALESTREAM_KEY, or from the file that SALESTREAM_KEY_FILE names.
+def load_key(environ: Mapping[str, str] | None = None, name: str = KEY) -> str:
+    """Read the key from the variable `name` (SALESTREAM_KEY), or from the file that `<name>_FILE` names.
 
     Raises:
         CredentialError: no key is set, or its file is missing, empty or readable by others than its owner.
     """
     environ = os.environ if environ is None else environ
-    if environ.get("SALESTREAM_KEY", "").strip():
-        return environ["SALESTREAM_KEY"].strip()
-    name = environ.get("SALESTREAM_KEY_FILE", "").strip()
-    if not name:
-        raise CredentialError("there is no key", cure="set SALESTREAM_KEY, or SALESTREAM_KEY_FILE to a file only you can read")
-    return _read_key_file(Path(name).expanduser())
+    if environ.get(name, "").strip():
+        return environ[name].strip()
+    file = environ.get(f"{name}_FILE", "").strip()
+    if not file:
+        what = "there is no key" if name == KEY else "there is no new key"
+        raise CredentialError(what, cure=f"set {name}, or {name}_FILE to a file only you can read")
+    return _read_key_file(Path(file).expanduser(), name)
 
 
 def encrypt(raw: str, *, key: str | bytes | None = None) -> str:
@@ -76,29 +78,86 @@ def is_token(value: str) -> bool:
 
 
 def rotate(text: str, old_key: str | bytes, new_key: str | bytes) -> str:
-    """Encrypt every token of a YAML text anew, leaving all other text as it is.
+    """Encrypt every token of a YAML text anew, leaving all other text as it is; one that has the new key already stays.
 
     Raises:
-        CredentialError: a token, named by its line, does not open with the old key.
+        CredentialError: a token, named by its line, opens with neither key.
     """
 
     def renew(match: re.Match[str]) -> str:
         try:
             return encrypt(decrypt(match[0], key=old_key), key=new_key)
         except CredentialError as exc:
+            # A rotation that was cut between two files is simply done again.
+            if _opens(match[0], new_key):
+                return match[0]
             raise CredentialError(f"line {text.count(chr(10), 0, match.start()) + 1}: {exc.what}") from None
 
     return _TOKEN.sub(renew, text)
 
 
-def _read_key_file(path: Path) -> str:
+def rotate_files(paths: Sequence[Path], old_key: str, new_key: str) -> dict[Path, int]:
+    """Encrypt the tokens of configuration files anew, in place: nothing is written unless every token of every file opens.
+
+    Args:
+        paths: files, or folders whose *.yml are meant.
+        old_key: the key that the tokens have.
+        new_key: the key that they get.
+
+    Returns:
+        The number of renewed tokens of each file that has some.
+
+    Raises:
+        CredentialError: a file cannot be read or written, or a token does not open; it is named by file and line.
+    """
+    files = [file for path in paths for file in (sorted(path.glob("*.yml")) if path.is_dir() else [path])]
+    renewed: dict[Path, tuple[str, int]] = {}
+    for file in files:
+        try:
+            text = file.read_bytes().decode()
+            changed = rotate(text, old_key, new_key)
+        except CredentialError as exc:
+            raise CredentialError(f"{file}: {exc.what}; no file was changed") from None
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+            raise CredentialError(f"{file} cannot be read: {reason}; no file was changed", cure="name a file of conf/") from None
+        count = sum(old != new for old, new in zip(_TOKEN.findall(text), _TOKEN.findall(changed), strict=True))
+        if count:
+            renewed[file] = (changed, count)
+    for file, (changed, _) in renewed.items():
+        _replace(file.resolve(), changed)
+    return {file: count for file, (_, count) in renewed.items()}
+
+
+def _opens(token: str, key: str | bytes) -> bool:
+    try:
+        decrypt(token, key=key)
+    except CredentialError:
+        return False
+    return True
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file at once or not at all, with the mode it has."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_bytes(text.encode())
+        new.chmod(stat.S_IMODE(path.stat().st_mode))
+        new.replace(path)
+    except OSError as exc:
+        new.unlink(missing_ok=True)
+        cure = "mend that and run rotate-key again; files that have the new key already stay as they are"
+        raise CredentialError(f"{path} cannot be written: {exc.strerror}", cure=cure) from exc
+
+
+def _read_key_file(path: Path, name: str) -> str:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode) or stat.S_IMODE(mode) & 0o077:
             raise CredentialError(f"key file {path} can be used by others than its owner, or is no file", cure=f"run chmod 600 {path}")
         key = path.read_text(encoding="utf-8").strip()
     except OSError as exc:
-        raise CredentialError(f"key file {path} cannot be read: {exc.strerror}", cure="set SALESTREAM_KEY_FILE to a readable file") from exc
+        raise CredentialError(f"key file {path} cannot be read: {exc.strerror}", cure=f"set {name}_FILE to a readable file") from exc
     except UnicodeDecodeError:
         raise CredentialError(f"key file {path} is not text", cure="put the key as one line of text") from None
     if not key:

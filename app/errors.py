@@ -72,6 +72,15 @@ class CredentialError(TerminalError):
     cure = "set SALESTREAM_KEY or SALESTREAM_KEY_FILE to the key the value was encrypted with"
 
 
+class CheckFailed(TerminalError):
+    """Several things that a run needs are missing."""
+
+    code = "CHECK"
+    exit_code = 2
+    cause = "More than one of the checks before a run failed; each is listed with its own code."
+    cure = "mend them; ./spark-submit.sh check shows one line for each"
+
+
 class EnvironmentFault(TerminalError):
     """The machine lacks something: Java, disk space, a jar, a binary."""
 
@@ -95,6 +104,8 @@ class MySqlError(TerminalError):
     code = "MYSQL"
     cause = "MySQL refused a statement or the login."
     cure = "check mysql.* in the configuration, the grants, and that init-db has run"
+    # MySQL's number of the error, 0 where it gave none.
+    number = 0
 
 
 class MySqlUnavailable(TransientError):

@@ -47,3 +47,8 @@ def set_up(config: LoggingConfig) -> None:
     logging.getLogger("app").setLevel(config.level)
     # It prints the trace of every exception that passes through a callback; the run reports it in one line.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
+
+
+def is_json() -> bool:
+    """Tell whether log lines are JSON, so that nothing else but JSON should go to standard error."""
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)

@@ -25,6 +25,8 @@ Row = dict[str, Any]
 # Server and client error numbers after which the same statement may succeed: too many connections, shutdown in progress, lock wait
 # time-out, deadlock, read-only during a fail-over, connection refused / lost / gone, query interrupted.
 TRANSIENT_ERRORS = frozenset({1040, 1053, 1205, 1213, 1290, 1317, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
+# Tries of one transaction, where its caller does not say otherwise.
+ATTEMPTS = 5
 
 
 class Tx:
@@ -71,8 +73,9 @@ class Tx:
 class Database:
     """Connections to one MySQL database, one for each thread that asks, opened when first needed."""
 
-    def __init__(self, config: MySqlConfig) -> None:
+    def __init__(self, config: MySqlConfig, *, attempts: int = ATTEMPTS) -> None:
         self.config = config
+        self._attempts = attempts
         self._local = threading.local()
 
     def connect(self) -> pymysql.Connection[Any]:
@@ -117,9 +120,9 @@ class Database:
                 self._abandon(connection)
                 raise
 
-    def run(self, work: Callable[[Tx], T], *, attempts: int = 5) -> T:
+    def run(self, work: Callable[[Tx], T], *, attempts: int | None = None) -> T:
         """Run `work` in a transaction of its own, again after a Transient error, up to `attempts` times."""
-        for attempt in retrying(attempts):
+        for attempt in retrying(attempts or self._attempts):
             with attempt, self.transaction() as tx:
                 return work(tx)
         raise AssertionError("unreachable: tenacity re-raises")
@@ -190,8 +193,11 @@ def translated(target: str) -> Iterator[None]:
     except pymysql.MySQLError as exc:
         number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
         text = str(exc.args[1] if len(exc.args) > 1 else exc)
-        kind = MySqlUnavailable if number in TRANSIENT_ERRORS or isinstance(exc, pymysql.InterfaceError) else MySqlError
-        raise kind(f"{target}: error {number}: {text}") from exc
+        if number in TRANSIENT_ERRORS or isinstance(exc, pymysql.InterfaceError):
+            raise MySqlUnavailable(f"{target}: error {number}: {text}") from exc
+        refused = MySqlError(f"{target}: error {number}: {text}")
+        refused.number = number
+        raise refused from exc
     except (ConnectionError, TimeoutError) as exc:
         raise MySqlUnavailable(f"{target}: {exc}") from exc
 

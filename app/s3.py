@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,11 @@ __all__ = [
     "S3Client",
     "head",
     "is_same_version",
+    "key_source",
     "list_all",
     "list_page",
     "make_client",
+    "server_time",
     "status_of",
     "translated",
 ]
@@ -52,7 +55,7 @@ class ObjectVersion:
     version_id: str | None = None
 
 
-def make_client(config: S3Config) -> S3Client:
+def make_client(config: S3Config, *, attempts: int = 5, connect_timeout: float = 10) -> S3Client:
     """Open an S3 client; keys come from the configuration or else from the standard AWS provider chain."""
     secret = config.secret_access_key
     token = config.session_token
@@ -64,15 +67,42 @@ def make_client(config: S3Config) -> S3Client:
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         aws_session_token=token.get_secret_value() if token else None,
         config=BotoConfig(
-            retries={"mode": "standard", "max_attempts": 5},
+            retries={"mode": "standard", "max_attempts": attempts},
             s3={"addressing_style": "path" if config.path_style else "auto"},
             max_pool_connections=config.max_connections,
-            connect_timeout=10,
+            connect_timeout=connect_timeout,
             read_timeout=60,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),
     )
+
+
+def key_source(config: S3Config) -> str:
+    """Name the link of the AWS provider chain that keys come from, such as env, shared-credentials-file or iam-role.
+
+    Raises:
+        S3Error: the chain has no keys.
+    """
+    with translated("AWS provider chain"):
+        found = boto3.Session(region_name=config.region).get_credentials()
+    if found is None:
+        cure = "set s3.access_key_id and s3.secret_access_key, or give the process an AWS profile or role"
+        raise S3Error("there are no AWS keys: none in the configuration, none in the provider chain", cure=cure)
+    return str(found.method)
+
+
+def server_time(client: S3Client, bucket: str, prefix: str) -> datetime | None:
+    """Ask S3 for its clock; None when it does not tell.
+
+    Raises:
+        S3Unavailable: S3 is out of reach.
+        S3Error: the listing is refused.
+    """
+    with translated(f"s3://{bucket}/{prefix}"):
+        answer = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    text = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+    return parsedate_to_datetime(text) if text else None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 SQL_FOLDER = Path(__file__).resolve().parent.parent / "scripts" / "sql"
 SEED_FILE = SQL_FOLDER / "seed_dimensions.sql"
 MIGRATIONS_TABLE = "schema_migration"
+NO_SUCH_TABLE = 1146
 
 
 def _migrations() -> MigrationList:
@@ -54,12 +55,15 @@ def pending_migrations(db: Database) -> list[str]:
     """Return the names of the SQL files that the database has not seen.
 
     Raises:
-        MySqlError: the database was never initialised.
+        MySqlError: the database was never initialised, or refuses us.
+        MySqlUnavailable: the server does not answer.
     """
     known = [path.stem for path in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
     try:
         applied = {row["migration_id"] for row in db.run(lambda tx: tx.rows(f"SELECT migration_id FROM {MIGRATIONS_TABLE}"))}
     except MySqlError as exc:
+        if exc.number != NO_SUCH_TABLE:
+            raise
         raise MySqlError(f"database {db.config.database} has no ledger tables", cure="run ./spark-submit.sh init-db") from exc
     return [name for name in known if name not in applied]
 
@@ -76,7 +80,10 @@ def require_current(db: Database) -> None:
 
 
 def seed_dimensions(db: Database, bucket: str, location: str) -> int:
-    """Load the sample dimensions and name the bucket in s3_bucket_info; rows that exist stay. Returns the number of statements run."""
+    """Load the sample dimensions and name the bucket (if there is one) in s3_bucket_info; rows that exist stay.
+
+    Returns the number of statements run.
+    """
     import sqlparse
 
     statements = [
@@ -86,7 +93,7 @@ def seed_dimensions(db: Database, bucket: str, location: str) -> int:
     def load(tx: Tx) -> None:
         for statement in statements:
             tx.execute(statement.rstrip(";"))
-        if not tx.scalar("SELECT 1 FROM s3_bucket_info WHERE bucket_name = %s AND file_location = %s", (bucket, location)):
+        if bucket and not tx.scalar("SELECT 1 FROM s3_bucket_info WHERE bucket_name = %s AND file_location = %s", (bucket, location)):
             tx.execute(
                 "INSERT INTO s3_bucket_info (bucket_name, file_location, created_date, updated_date, status)"
                 " VALUES (%s, %s, UTC_TIMESTAMP(), UTC_TIMESTAMP(), 'active')",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import signal
 import threading
@@ -16,23 +15,25 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from app import errors
 from app.batch import BatchRunner
+from app.bucket import with_bucket
+from app.checks import check_all, raise_failures
 from app.config import Config
 from app.core.contract import Contract, load_contract
 from app.core.contract_check import check_contract
 from app.dimensions import Dimensions
-from app.errors import BatchFailed, PipelineError
+from app.errors import PipelineError
 from app.evaluate import Job
 from app.failpoints import failpoint
 from app.housekeeping import Housekeeper
+from app.last_run import unfinished_work
 from app.ledger import Ledger
 from app.leftovers import clear_leftovers, clear_magic_trees
 from app.mysql import Database
 from app.owner import Ownership
-from app.schema import require_current
 from app.session import build_session
 from app.source.inbox import INBOX_FORMAT, INBOX_SCHEMA, InboxSource
+from app.spark_errors import spark_error
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +83,27 @@ def run(config: Config, *, once: bool) -> None:
     """
     stop = StopRequest()
     stop.install()
+    check_before_start(config)
+    config = with_bucket(config)
     contract = load_contract(config.contract_path)
     db = Database(config.mysql)
-    require_current(db)
     with Ownership(db, f"s3://{config.s3.bucket}/{config.s3.source_prefix}", config.stream.takeover_seconds) as ownership:
         spark = build_session(config)
         run_owned(spark, config, contract, ownership, stop, once=once)
         spark.stop()
+
+
+def check_before_start(config: Config) -> None:
+    """Look at everything the run will need, so that what is missing is said now and not in the middle of a batch.
+
+    Raises:
+        PipelineError: something is missing.
+    """
+    findings = check_all(lambda: config)
+    for found in findings:
+        if found.ok:
+            log.info("check %s: %s", found.name, found.detail)
+    raise_failures(findings)
 
 
 def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership: Ownership, stop: StopRequest, *, once: bool) -> None:
@@ -113,9 +128,8 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
 
 def recover(job: Job, runner: BatchRunner) -> None:
     """Clear what earlier runs left and finish the batches they began; the last-run check of the seed."""
-    unfinished = job.ledger.unfinished()
-    if unfinished:
-        log.warning("last run left batches %s unfinished: finishing them now", unfinished)
+    for line in unfinished_work(job.ledger.db):
+        log.warning("last run: %s", line)
     clear_leftovers(job.ledger, job.config, job.clients(), alive=None)
     clear_magic_trees(job.clients(), job.config)
     runner.finish_planned()
@@ -173,27 +187,7 @@ def raise_failure(query: StreamingQuery, runner: BatchRunner) -> None:
         raise runner.failure
     failure = query.exception()
     if failure is not None and not runner.stopping():
-        raise planner_failure(str(failure)) from runner.failure
-
-
-def planner_failure(text: str) -> PipelineError:
-    """Return the error that ended a query, from Spark's text of it; an own error of the planner process keeps its class."""
-    line = planner_error(text)
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PipelineError)]
-    kind = next((kind for kind in kinds if line.startswith(f"{kind.code} ")), None)
-    if kind is None:
-        return BatchFailed(line)
-    what, _, cure = line.removeprefix(f"{kind.code} ").rpartition("; ")
-    return kind(what or cure, cure=cure)
-
-
-def planner_error(text: str) -> str:
-    """Return the line of a failed query that says what happened; an error of the planner process ends its Python trace."""
-    # Spark ends its message with the query's plan, which says nothing of the failure; an error's causes stand before it.
-    message = text.partition("=== Streaming Query ===")[0]
-    trace = message.rpartition("Traceback (most recent call last):\n")[2]
-    ends = (line.rstrip() for line in trace.splitlines() if line.strip() and not line[0].isspace())
-    return re.sub(r"^app\.[\w.]+: ", "", next(ends, "the query failed"))
+        raise spark_error(str(failure)) from runner.failure
 
 
 def drain(job: Job, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest) -> None:

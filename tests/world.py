@@ -15,7 +15,7 @@ import pymysql
 import yaml
 from pyspark.sql import SparkSession
 
-from app.config import Config, load_config
+from app.config import Config, MySqlConfig, load_config
 from app.core.contract import load_contract
 from app.local import LocalEnv
 from app.mysql import Database, Row
@@ -28,6 +28,29 @@ from tests.conftest import REPOSITORY
 
 CustomerMart = dict[tuple[int, str], Decimal]
 TeamMart = dict[tuple[int, int, str], tuple[Decimal, Decimal]]
+
+ADMIN, JOB, READER = "salestream_admin", "salestream_job", "salestream_reader"
+GRANTS = REPOSITORY / "scripts" / "sql" / "grants.sql"
+
+
+def make_users(root: pymysql.Connection) -> dict[str, str]:
+    """Make the users of grants.sql, with a new password for this test. Returns password by user."""
+    users = {user: uuid.uuid4().hex for user in (ADMIN, JOB, READER)}
+    with root.cursor() as cursor:
+        for user, password in users.items():
+            cursor.execute(f"CREATE USER IF NOT EXISTS '{user}'@'%%' IDENTIFIED BY %s", (password,))
+            cursor.execute(f"ALTER USER '{user}'@'%%' IDENTIFIED BY %s", (password,))
+    return users
+
+
+def grant(root: pymysql.Connection, database: str, *users: str) -> None:
+    """Run the statements of grants.sql that are about these users, in this database."""
+    statements = [line for line in GRANTS.read_text().splitlines() if line.startswith("GRANT")]
+    with root.cursor() as cursor:
+        cursor.execute(f"USE {database}")
+        for statement in statements:
+            if any(f"'{user}'@" in statement for user in users):
+                cursor.execute(statement)
 
 
 def spark_session(env: LocalEnv) -> SparkSession:
@@ -48,7 +71,8 @@ class World:
     config: Config
     env: LocalEnv
     folder: Path
-    settings: dict[str, Any] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict, repr=False)
+    root: pymysql.Connection | None = field(default=None, repr=False)
 
     @classmethod
     def make(cls, env: LocalEnv, root: pymysql.Connection, folder: Path) -> World:
@@ -56,19 +80,21 @@ class World:
         name = f"w{uuid.uuid4().hex[:12]}"
         with root.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-            cursor.execute(f"GRANT ALL ON {name}.* TO '{env.mysql_user}'@'%'")
+        users = make_users(root)
         tree = yaml.load((REPOSITORY / "conf" / "dev.yml").read_text(), Loader=yaml.BaseLoader)
         tree["s3"]["bucket"] = name
-        tree["mysql"]["database"] = name
+        tree["mysql"] |= {"database": name, "user": JOB, "password": users[JOB]}
         tree["stream"]["settle_seconds"] = 0
         conf = folder / "conf"
         conf.mkdir()
         (conf / "dev.yml").write_text(yaml.safe_dump(tree))
         (conf / "contract.yml").write_bytes((REPOSITORY / "conf" / "contract.yml").read_bytes())
-        world = cls(_load(env, folder), env, folder)
+        world = cls(_load(env, folder), env, folder, users, root)
         world.client.create_bucket(Bucket=name)
-        apply_migrations(world.config.mysql)
-        seed_dimensions(world.db, name, tree["s3"]["source_prefix"])
+        grant(root, name, ADMIN)
+        apply_migrations(world.mysql_as(ADMIN))
+        seed_dimensions(world.admin, name, tree["s3"]["source_prefix"])
+        grant(root, name, JOB, READER)
         return world
 
     def destroy(self, root: pymysql.Connection) -> None:
@@ -89,10 +115,20 @@ class World:
         """An S3 client."""
         return make_client(self.config.s3)
 
+    def mysql_as(self, user: str) -> MySqlConfig:
+        """Return the configuration of the database for another user than the job's."""
+        values = {name: getattr(self.config.mysql, name) for name in type(self.config.mysql).model_fields}
+        return MySqlConfig.model_validate({**values, "user": user, "password": self.users[user]})
+
     @property
     def db(self) -> Database:
-        """The world's database."""
+        """The world's database as the job's own user sees it."""
         return Database(self.config.mysql)
+
+    @property
+    def admin(self) -> Database:
+        """The world's database as its administrator sees it; the job itself has only what grants.sql gives it."""
+        return Database(self.mysql_as(ADMIN))
 
     @property
     def bucket(self) -> str:
@@ -101,11 +137,24 @@ class World:
 
     def rows(self, sql: str, *args: Any) -> list[Row]:
         """Run one SELECT."""
-        return self.db.run(lambda tx: tx.rows(sql, args))
+        return self.admin.run(lambda tx: tx.rows(sql, args))
 
     def execute(self, sql: str, *args: Any) -> int:
         """Run one statement."""
-        return self.db.run(lambda tx: tx.execute(sql, args))
+        return self.admin.run(lambda tx: tx.execute(sql, args))
+
+    def through(self, url: str, spark: SparkSession) -> None:
+        """Send all further S3 requests of the job and of Spark to another address."""
+        self.set("s3", endpoint_url=url)
+        hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+        hadoop.set(f"fs.s3a.bucket.{self.bucket}.endpoint", url)
+
+    def as_root(self, *statements: str) -> None:
+        """Run statements as the server's root."""
+        assert self.root is not None
+        with self.root.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
     def drop(self, name: str, body: bytes | str | Path) -> None:
         """Put one object below the source prefix."""

@@ -6,7 +6,8 @@ import re
 
 IGNORED_NAMES = {"_SUCCESS": "success_marker", ".DS_Store": "desktop_file", "Thumbs.db": "desktop_file"}
 IGNORED_ENDINGS = {"/": "folder_marker", "_$folder$": "folder_marker", ".crc": "checksum_file"}
-
+# Begins the name of what `check` writes for a moment to see whether it may.
+CHECK_PROBE = "_salestream_check_"
 
 # The embedded S3 server lists an upload that is still going on under its key and a random suffix; AWS never does.
 UPLOAD_IN_PROGRESS = re.compile(r"-[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
@@ -26,4 +27,5 @@ def ignore_rule(key: str, *, embedded: bool = False) -> str | None:
     for ending, rule in IGNORED_ENDINGS.items():
         if key.endswith(ending):
             return rule
-    return IGNORED_NAMES.get(key.rsplit("/", 1)[-1])
+    name = key.rsplit("/", 1)[-1]
+    return "check_probe" if name.startswith(CHECK_PROBE) else IGNORED_NAMES.get(name)

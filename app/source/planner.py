@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app import local
+from app.bucket import with_bucket
 from app.config import Config, home_of, load_config
 from app.core.keys import ignore_rule
 from app.failpoints import failpoint
@@ -114,7 +115,7 @@ def open_planner(env: str, conf_dir: Path, epoch: int) -> Planner:
         ConfigError: the configuration cannot be read in the planner process.
     """
     found = local.read_env(home_of())
-    config = load_config(env, conf_dir=conf_dir, defaults=found.variables() if found else {})
+    config = with_bucket(load_config(env, conf_dir=conf_dir, defaults=found.variables() if found else {}))
     return planner_of(config, Ledger(Database(config.mysql), epoch))
 
 

@@ -16,6 +16,7 @@ ENVS = ("dev", "qa", "prod")
 TYPES = {
     "Text": "text",
     "OptionalText": "text or empty",
+    "BlankText": "text or empty",
     "OptionalSecret": "secret or empty",
     "SecretStr": "secret",
     "OptionalPath": "path or empty",
@@ -93,7 +94,7 @@ def _type(annotation: str) -> str:
 
 
 def _default(value: Any, annotation: str) -> str:
-    if value is None or value == {}:
+    if value is None or value in ({}, ""):
         return "empty"
     if annotation == "Bytes":
         power = next(power for power in (30, 20, 10, 0) if value % (1 << power) == 0)

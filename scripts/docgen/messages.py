@@ -139,5 +139,7 @@ def commands_page() -> str:
 
 def _parameter(parameter: Any, argument: str) -> tuple[str, str, str]:
     shown = argument or ", ".join(parameter.opts)
-    default = "required" if parameter.required else "off" if parameter.is_flag else str(parameter.default)
+    is_flag = getattr(parameter, "is_flag", False)
+    given = "" if parameter.default is None else str(parameter.default)
+    default = "required" if parameter.required else "off" if is_flag else given
     return code(shown), default, str(parameter.help)

@@ -187,6 +187,7 @@ def test_date_formats_that_would_misread_are_faults(fault: Callable[[str], str],
             COLUMNS + "rules:\n" + "  - {name: r, expression: x, columns: [id], on_fail: warn}\n" * 2,
             "rules: r: occurs 2 times",
         ),
+        (COLUMNS + f"rules: [{{name: {'r' * 61}, expression: x, columns: [id], on_fail: warn}}]\n", "must have at most 60 characters"),
         ("columns: [\n", "contract.yml: line 2: "),
     ],
 )

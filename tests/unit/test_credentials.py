@@ -1,12 +1,13 @@
 """Tokens open only with their key and only unchanged."""
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
 
 from app import credentials
-from app.credentials import decrypt, encrypt, load_key, rotate
+from app.credentials import NEW_KEY, decrypt, encrypt, load_key, rotate, rotate_files
 from app.errors import CredentialError
 
 # Made once with the key "correct horse" from "s3cret pässword"; it must open in every later version.
@@ -178,3 +179,60 @@ def test_rotation_with_a_wrong_old_key_names_the_line() -> None:
 
 def test_a_text_without_tokens_stays_as_it_is() -> None:
     assert rotate("a: 1 # enc:v2:x\r\n", KEY, "new key") == "a: 1 # enc:v2:x\r\n"
+
+
+# Rotation in place
+
+LAYOUT = "# keys\r\na: {} # the first\nb:   plain\nc: '{}'\n"
+
+
+def test_rotation_renews_every_token_of_a_folder_and_keeps_all_other_text(tmp_path: Path) -> None:
+    text = LAYOUT.format(encrypt("one", key="old"), encrypt("two", key="old"))
+    (tmp_path / "prod.yml").write_bytes(text.encode())
+    (tmp_path / "dev.yml").write_text("a: 1\n")
+    (tmp_path / "prod.yml").chmod(0o640)
+    assert rotate_files([tmp_path], "old", "new") == {tmp_path / "prod.yml": 2}
+    found = (tmp_path / "prod.yml").read_bytes().decode()
+    tokens = re.findall(r"enc:v1:[\w=-]+", found)
+    assert [decrypt(token, key="new") for token in tokens] == ["one", "two"]
+    assert found == LAYOUT.format(*tokens)
+    assert (tmp_path / "prod.yml").stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dev.yml", "prod.yml"]
+
+
+def test_rotation_changes_no_file_when_one_token_does_not_open(tmp_path: Path) -> None:
+    good = tmp_path / "a.yml"
+    good.write_text(f"a: {encrypt('one', key='old')}\n")
+    (tmp_path / "b.yml").write_text(f"x: 1\nb: {encrypt('two', key='other')}\n")
+    before = good.read_text()
+    with pytest.raises(CredentialError, match=r"b\.yml: line 2: .*no file was changed"):
+        rotate_files([tmp_path], "old", "new")
+    assert good.read_text() == before
+
+
+def test_rotation_that_was_cut_between_two_files_is_done_again(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(f"a: {encrypt('one', key='new')}\n")
+    (tmp_path / "b.yml").write_text(f"b: {encrypt('two', key='old')}\n")
+    assert rotate_files([tmp_path], "old", "new") == {tmp_path / "b.yml": 1}
+    assert rotate_files([tmp_path], "old", "new") == {}
+
+
+def test_rotation_follows_a_link_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "prod.yml").write_text(f"a: {encrypt('one', key='old')}\n")
+    link = tmp_path / "prod.yml"
+    link.symlink_to(tmp_path / "real" / "prod.yml")
+    rotate_files([link], "old", "new")
+    assert link.is_symlink()
+    assert decrypt(link.read_text().split()[1], key="new") == "one"
+
+
+def test_rotation_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(CredentialError, match="nowhere.yml cannot be read: No such file"):
+        rotate_files([tmp_path / "nowhere.yml"], "old", "new")
+
+
+def test_the_new_key_has_a_variable_and_a_file_of_its_own(tmp_path: Path) -> None:
+    assert load_key({"SALESTREAM_KEY": "a", "SALESTREAM_NEW_KEY": "b"}, NEW_KEY) == "b"
+    with pytest.raises(CredentialError, match="set SALESTREAM_NEW_KEY, or SALESTREAM_NEW_KEY_FILE"):
+        load_key({"SALESTREAM_KEY": "a"}, NEW_KEY)

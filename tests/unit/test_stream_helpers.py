@@ -10,7 +10,8 @@ import pytest
 
 from app.batch import BatchRunner
 from app.errors import BatchFailed, LedgerError, OwnershipError
-from app.stream import StopRequest, fresh_checkpoint, planner_error, planner_failure, raise_failure
+from app.spark_errors import failure_line, spark_error
+from app.stream import StopRequest, fresh_checkpoint, raise_failure
 
 # As Spark 4.2.1 words the failure of a planner process: the Python trace, then a description of the query.
 HEAD = """[PYTHON_STREAMING_DATA_SOURCE_RUNTIME_ERROR] Failed when Python streaming data source perform latestOffset: \
@@ -66,21 +67,21 @@ Traceback (most recent call last):
     ids=["owned", "with its cause", "configuration", "not ours", "machine", "injected", "no text", "odd name"],
 )
 def test_an_error_of_the_planner_is_its_own_line_without_the_trace(trace: str, line: str) -> None:
-    assert planner_error(HEAD + trace + TAIL) == line
+    assert failure_line(HEAD + trace + TAIL) == line
 
 
 def test_a_failure_in_the_jvm_is_the_line_that_spark_gives() -> None:
     text = "[STREAM_FAILED] Query terminated with exception: disk quota exceeded SQLSTATE: XXKST" + TAIL.replace("\n SQLSTATE: 38000", "")
-    assert planner_error(text) == "[STREAM_FAILED] Query terminated with exception: disk quota exceeded SQLSTATE: XXKST"
+    assert failure_line(text) == "[STREAM_FAILED] Query terminated with exception: disk quota exceeded SQLSTATE: XXKST"
 
 
 def test_a_failure_without_words_still_has_a_line() -> None:
-    assert planner_error("") == "the query failed"
-    assert planner_error("\n \n") == "the query failed"
+    assert failure_line("") == "the query failed"
+    assert failure_line("\n \n") == "the query failed"
 
 
 def test_an_error_of_the_planner_keeps_its_class_and_so_its_exit_code() -> None:
-    found = planner_failure(HEAD + "app.errors.OwnershipError: OWNED epoch 1 is over: the ledger has epoch 2; leave it" + TAIL)
+    found = spark_error(HEAD + "app.errors.OwnershipError: OWNED epoch 1 is over: the ledger has epoch 2; leave it" + TAIL)
     assert (type(found), found.exit_code, str(found)) == (OwnershipError, 3, "OWNED epoch 1 is over: the ledger has epoch 2; leave it")
 
 

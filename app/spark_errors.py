@@ -1,0 +1,62 @@
+"""Spark's failures as our errors: which line of a Java or worker trace says what happened, and whether trying again may help. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from app import errors
+from app.errors import BatchFailed, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable
+
+LONGEST_LINE = 500
+# What ends a line of Spark's own: it says nothing to a reader.
+_NOISE = re.compile(r" SQLSTATE: \w+$")
+# Java's words for what others report by number. The first pattern that a line of the trace holds decides; its line is shown.
+_KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
+    (re.compile(r"No space left on device|Disk quota exceeded"), EnvironmentFault, "free space there (spark.local.dir, checkpoints)"),
+    (re.compile(r"OutOfMemoryError"), BatchFailed, "raise spark.driver_memory, or lower stream.max_bytes_per_trigger"),
+    (re.compile(r"AccessDeniedException|AccessDenied|Status Code: 40[13]|NoSuchBucket|UnknownStoreException"), S3Error, None),
+    (re.compile(r"Communications link failure|CommunicationsException|SQLNonTransientConnectionException"), MySqlUnavailable, None),
+    (re.compile(r"TransactionRollbackException|Deadlock found|Lock wait timeout"), MySqlUnavailable, None),
+    (re.compile(r"java\.sql\.\w*(SQL|Batch)\w*Exception|MysqlDataTruncation|com\.mysql\.cj\.[\w.]*Exception"), MySqlError, None),
+    (re.compile(r"AWSS3IOException|AWSServiceThrottled|SdkClientException|AWSClientIOException|ConnectTimeout"), S3Unavailable, None),
+)
+
+
+def spark_error(text: str) -> PipelineError:
+    """Return the error that a failed query, job or planner process stands for, from Spark's text of it.
+
+    An own error keeps its class, and so its exit code; what only the JVM has seen is told apart by Java's words for it.
+    """
+    line = failure_line(text)
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PipelineError)]
+    own = next((kind for kind in kinds if line.startswith(f"{kind.code} ")), None)
+    if own is not None:
+        what, _, cure = line.removeprefix(f"{own.code} ").rpartition("; ")
+        return own(what or cure, cure=cure)
+    lines = [found.strip() for found in _message(text).splitlines()]
+    for pattern, kind, remedy in _KINDS:
+        if shown := next((found for found in lines if pattern.search(found)), None):
+            return kind(_short(shown), cure=remedy)
+    return BatchFailed(_short(line))
+
+
+def failure_line(text: str) -> str:
+    """Return the line that says what happened: the last line of a Python trace, else the first line there is."""
+    message = _message(text)
+    traces = message.split("Traceback (most recent call last):\n")
+    if len(traces) > 1:
+        # A Java trace may follow the Python one; its frames and causes are no part of it.
+        ends = [found.rstrip() for found in traces[-1].splitlines() if found.strip() and not found[0].isspace()]
+    else:
+        ends = [found.strip() for found in message.splitlines() if found.strip()]
+    return re.sub(r"^app\.[\w.]+: ", "", ends[0] if ends else "the query failed")
+
+
+def _message(text: str) -> str:
+    # Spark ends its message with the query's plan, which says nothing of the failure; an error's causes stand before it.
+    return text.partition("=== Streaming Query ===")[0]
+
+
+def _short(line: str) -> str:
+    plain = _NOISE.sub("", re.sub(r"^Caused by: ", "", line))
+    return plain if len(plain) <= LONGEST_LINE else plain[: LONGEST_LINE - 3] + "..."

@@ -1,0 +1,58 @@
+"""docs/iam-policy.json: the job runs under it, with every other request refused, and needs all of it."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+
+from app import failpoints
+from app.checks import check_all
+from app.failpoints import InjectedFailure
+from tests.conftest import REPOSITORY
+from tests.fault_proxy import FaultProxy, fault_proxy
+from tests.iam import Policy
+from tests.integration.test_stream import HEADER
+from tests.world import World
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+GOOD = "1,121,sugar,2024-02-01,1,50,2,100"
+BAD = "x,121,sugar,2024-02-01,1,50,2,100"
+WAITING = "9001,121,sugar,2024-02-01,1,50,2,100"
+
+
+def test_the_job_runs_under_the_policy_and_needs_all_of_it(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = Policy(REPOSITORY / "docs" / "iam-policy.json", world.bucket)
+    with fault_proxy(world.config.s3.endpoint_url) as proxy:
+        proxy.allows = policy.allows
+        world.drop("a.csv", f"{HEADER}\n{GOOD}\n{BAD}\n{WAITING}\n")
+        world.drop("b.csv", "no sales file\n1\n")
+        client = world.client
+        world.through(proxy.url, spark)
+        assert_the_checks_pass(world, proxy)
+        leave_an_attempt_behind(world, spark, monkeypatch)
+        client.create_multipart_upload(Bucket=world.bucket, Key="sales_facts/sales_month=2024-02/store_id=121/batch_key=1-1-1/part.parquet")
+        world.run_once(spark)
+        assert world.states() == {"a.csv": "COMMITTED", "b.csv": "REJECTED"}
+        world.execute("INSERT INTO customer (customer_id, first_name) VALUES (9001, 'Late')")
+        world.run_once(spark)
+        assert world.rows("SELECT rows_loaded, rows_pending FROM source_file WHERE rows_read = 3") == [
+            {"rows_loaded": 2, "rows_pending": 0}
+        ]
+        assert policy.unused(proxy.requests) == []
+
+
+def assert_the_checks_pass(world: World, proxy: FaultProxy) -> None:
+    found = {one.name: one for one in check_all(lambda: world.config)}
+    assert [one.detail for one in found.values() if not one.ok] == []
+    assert "listing all buckets is refused" in found["s3 bucket"].detail
+    assert "write is refused" in found["s3 source"].detail
+    assert proxy.requests
+
+
+def leave_an_attempt_behind(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SALESTREAM_FAILPOINT", "after_facts:1:raise")
+    failpoints.reset()
+    with pytest.raises(InjectedFailure):
+        world.run_once(spark)
+    monkeypatch.delenv("SALESTREAM_FAILPOINT")

@@ -1,0 +1,223 @@
+"""The checks before a run: what each one says, what fails, and how a failed one ends a run."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from app.checks import Check, Finding, check_all, look, raise_failures
+from app.checks.grants import NEEDED
+from app.checks.machine import check_disk, check_java
+from app.checks.storage import check_condition, check_own, check_source
+from app.core.keys import CHECK_PROBE, ignore_rule
+from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error
+from scripts.docgen.schema import read_tables
+from tests.conftest import REPOSITORY
+from tests.unit.test_s3 import refused
+
+GRANTS = (REPOSITORY / "scripts" / "sql" / "grants.sql").read_text(encoding="utf-8")
+
+
+class Bucket:
+    """S3 as far as the checks use it: objects, and the requests that are refused."""
+
+    def __init__(self, *denied: str, honours: bool = True) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.denied = denied
+        self.honours = honours
+
+    def _ask(self, name: str) -> None:
+        if name in self.denied:
+            raise refused(403, "AccessDenied")
+
+    def list_objects_v2(self, **_: object) -> dict[str, object]:
+        self._ask("list")
+        return {}
+
+    def put_object(self, *, Key: str, Body: bytes, **_: object) -> None:
+        self._ask("put")
+        self.objects[Key] = Body
+
+    def get_object(self, *, Key: str, **_: object) -> dict[str, object]:
+        self._ask("get")
+        if Key not in self.objects:
+            raise refused(404, "NoSuchKey")
+        return {"Body": open("/dev/null", "rb")}
+
+    def delete_object(self, *, Key: str, IfMatch: str | None = None, **_: object) -> None:
+        self._ask("delete")
+        if IfMatch and self.honours:
+            raise refused(412, "PreconditionFailed")
+        self.objects.pop(Key, None)
+
+
+def fails(error: PipelineError) -> Check:
+    def look() -> str:
+        raise error
+
+    return Check(error.code.lower(), look)
+
+
+# How findings end a run
+
+
+def test_all_checks_run_and_keep_their_order_whatever_fails() -> None:
+    found = look([Check("a", lambda: "fine"), fails(S3Error("no")), Check("b", lambda: "fine too")])
+    assert [(one.name, one.ok) for one in found] == [("a", True), ("s3", False), ("b", True)]
+    assert found[1].detail == "S3 no; check s3.* in the configuration and the IAM policy"
+
+
+def test_nothing_failed_is_no_error() -> None:
+    raise_failures([Finding("a", "fine")])
+
+
+@pytest.mark.parametrize(
+    ("errors", "kind", "exit_code"),
+    [
+        ([MySqlError("refused")], MySqlError, 2),
+        ([MySqlUnavailable("away")], MySqlUnavailable, 1),
+        ([MySqlUnavailable("away"), MySqlUnavailable("away")], MySqlUnavailable, 1),
+        ([S3Error("no"), MySqlUnavailable("away")], CheckFailed, 2),
+    ],
+)
+def test_a_failed_check_ends_a_run_and_only_what_may_pass_by_itself_with_1(
+    errors: list[PipelineError], kind: type[PipelineError], exit_code: int
+) -> None:
+    with pytest.raises(kind) as caught:
+        raise_failures([Finding(f"check{number}", str(error), error) for number, error in enumerate(errors)])
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == exit_code
+
+
+def test_several_failures_are_one_line_with_each_of_them() -> None:
+    with pytest.raises(CheckFailed) as caught:
+        raise_failures(look([fails(S3Error("no such bucket")), fails(MySqlError("no such table"))]))
+    assert "(1) s3: S3 no such bucket; " in str(caught.value)
+    assert "(2) mysql: MYSQL no such table; " in str(caught.value)
+
+
+def test_the_same_failure_of_many_checks_is_told_once() -> None:
+    errors = [MySqlUnavailable("db:3306 is away") for _ in range(3)]
+    with pytest.raises(MySqlUnavailable) as caught:
+        raise_failures([Finding(name, str(error), error) for name, error in zip(("mysql", "clock", "dimensions"), errors, strict=True)])
+    assert str(caught.value).count("db:3306 is away") == 1
+    assert "likewise clock, dimensions" in str(caught.value)
+
+
+def test_without_a_configuration_the_machine_is_still_checked() -> None:
+    def load() -> None:
+        raise ConfigError("conf/dev.yml: s3: is missing")
+
+    found = check_all(load)
+    assert [one.name for one in found] == ["configuration", "java", "spark"]
+    assert [one.ok for one in found] == [False, True, True]
+
+
+# S3
+
+
+def test_a_prefix_of_the_jobs_own_is_listed_written_read_and_cleaned_up() -> None:
+    bucket = Bucket()
+    assert check_own(bucket, "lake", "sales_facts/") == "s3://lake/sales_facts/: list, read, write, delete"
+    assert bucket.objects == {}
+
+
+@pytest.mark.parametrize(("right", "named"), [("list", "sales_facts/: 403"), ("put", "(write)"), ("get", "(read)"), ("delete", "(delete)")])
+def test_a_missing_right_on_a_prefix_is_named(right: str, named: str) -> None:
+    with pytest.raises(S3Error, match=re.escape(named)):
+        check_own(Bucket(right), "lake", "sales_facts/")
+
+
+def test_a_probe_that_cannot_be_read_is_still_deleted() -> None:
+    bucket = Bucket("get")
+    with pytest.raises(S3Error):
+        check_own(bucket, "lake", "sales_facts/")
+    assert bucket.objects == {}
+
+
+def test_the_job_need_not_write_to_the_source_prefix() -> None:
+    assert check_source(Bucket(), "lake", "sales_data/").endswith("list, read, delete, write")
+    assert check_source(Bucket("put"), "lake", "sales_data/").endswith("write is refused, which only upload needs")
+
+
+@pytest.mark.parametrize(("right", "named"), [("list", "sales_data/: 403"), ("get", "(read)"), ("delete", "(delete)")])
+def test_a_missing_right_on_the_source_prefix_is_named(right: str, named: str) -> None:
+    with pytest.raises(S3Error, match=re.escape(named)):
+        check_source(Bucket(right), "lake", "sales_data/")
+
+
+@pytest.mark.parametrize(("honours", "said"), [(True, "is honoured"), (False, "not honoured")])
+def test_whether_a_conditional_delete_is_honoured_is_found_out(honours: bool, said: str) -> None:
+    bucket = Bucket(honours=honours)
+    assert said in check_condition(bucket, "lake", "sales_data_processed/")
+    assert bucket.objects == {}
+
+
+def test_the_stream_ignores_the_probe_of_a_check() -> None:
+    assert ignore_rule(f"{CHECK_PROBE}0a1b") == "check_probe"
+    assert ignore_rule("_salestream.csv") is None
+
+
+# MySQL
+
+
+def test_grants_sql_gives_the_job_exactly_what_the_check_tries() -> None:
+    given = {
+        table: tuple(re.split(r",\s*", privileges))
+        for privileges, table in re.findall(r"^GRANT (.+) ON (\w+) TO 'salestream_job'@'%';$", GRANTS, re.MULTILINE)
+    }
+    assert given == dict(NEEDED)
+
+
+def test_every_table_of_the_schema_is_granted_or_named_as_not_needed() -> None:
+    tables = {table.name for path in (REPOSITORY / "scripts" / "sql").glob("0*.sql") for table in read_tables(path)}
+    assert set(NEEDED) - {"schema_migration"} == tables
+
+
+# This machine
+
+
+def fake_java(folder: Path, text: str) -> dict[str, str]:
+    java = folder / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text(f"#!/bin/sh\nprintf '%s\\n' '{text}' >&2\n")
+    java.chmod(java.stat().st_mode | stat.S_IXUSR)
+    return {"JAVA_HOME": str(folder)}
+
+
+def test_java_17_and_newer_will_do(tmp_path: Path) -> None:
+    assert check_java(fake_java(tmp_path, 'openjdk version "17.0.15" 2025-04-15')).startswith("17.0.15 (")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [('openjdk version "11.0.2" 2019-01-15', "is 11.0.2"), ('java version "1.8.0_292"', "is 1.8.0_292"), ("hello", "is hello")],
+)
+def test_an_older_java_is_named(tmp_path: Path, text: str, shown: str) -> None:
+    with pytest.raises(EnvironmentFault, match=re.escape(shown)):
+        check_java(fake_java(tmp_path, text))
+
+
+def test_no_java_is_a_fault_of_the_machine() -> None:
+    with pytest.raises(EnvironmentFault, match="Java was not found") as caught:
+        check_java({"PATH": "/nowhere"})
+    assert caught.value.exit_code == 2
+
+
+def test_folders_with_room_are_fine(tmp_path: Path) -> None:
+    assert re.fullmatch(r"checkpoints \S+/a [\d.]+ GB free, scratch \S+ [\d.]+ GB free", check_disk(tmp_path / "a", tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match=r"checkpoints \S+/file/dev cannot be written to"):
+        check_disk(tmp_path / "file" / "dev", tmp_path)
+
+
+def test_a_disk_that_is_nearly_full_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.checks.machine.FREE_BYTES", 1 << 60)
+    with pytest.raises(EnvironmentFault, match="MB left"):
+        check_disk(tmp_path, tmp_path)
