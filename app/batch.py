@@ -108,6 +108,8 @@ def _outcome(evaluation: Evaluation) -> Outcome:
         quarantine=evaluation.quarantine,
         pending_rows=evaluation.pending_rows,
         rejects=evaluation.rejects,
+        warnings=evaluation.warnings,
+        headers=evaluation.headers,
     )
 
 

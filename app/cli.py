@@ -18,6 +18,7 @@ from rich.table import Table
 from app import local, logs
 from app.cli_keys import keys_app
 from app.cli_options import PROGRAM, Debug, Env, Json, configuration
+from app.cli_quarantine import quarantine_app
 from app.config import LoggingConfig, describe, home_of
 from app.errors import PipelineError
 
@@ -45,6 +46,7 @@ config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(keys_app)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
+app.add_typer(quarantine_app, name="quarantine")
 
 
 @app.command(epilog="Example: ./spark-submit.sh run --env dev --once")
@@ -184,6 +186,8 @@ def print_status(found: dict[str, Any]) -> None:
             f"Last batch {last['id']} {last['state']} at {last['committed_at'] or last['planned_at']}: {last['rows_loaded']} rows loaded"
         )
     console.print(f"Backlog {found['backlog_files']} files, {found['backlog_bytes']} bytes; waiting to be archived {found['archive_due']}")
+    for rule, count in found["warnings"].items():
+        console.print(f"{count} accepted rows break the rule {rule}")
     for key in found["pending_keys"]:
         console.print(f"{key['rows']} rows wait for {key['dimension']} {key['key']}")
 

@@ -120,7 +120,9 @@ class StreamConfig(Section):
     max_attempts: Positive = Field(default=3, description="Attempts of a failing batch before its files are run one by one")
     retry_seconds: Seconds = Field(default=600.0, description="A run that fails for a reason that may pass begins again for so long")
     takeover_seconds: Seconds = Field(default=15.0, description="Silence after which another instance may take over")
-    split_bytes: Bytes = Field(default=32 << 20, description="Bytes of CSV in one Spark task")
+    split_bytes: Bytes = Field(
+        default=32 << 20, description="Bytes of CSV in one Spark task; at least 256k, as splits begin at multiples of that"
+    )
     max_header_bytes: Bytes = Field(default=64 << 10, description="Most bytes read to find a header")
     max_record_lines: Positive = Field(default=100, description="Most lines of one quoted record")
     max_record_bytes: Bytes = Field(default=1 << 20, description="Most bytes of one record")

@@ -7,28 +7,27 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from app.census import Census, count_rejects
+from app.census import Census, count_rejects, count_warnings
 from app.config import Config
 from app.core.classify import LOADED, PENDING, REJECTED, classify_pending, classify_scanned, missing_key_rows
 from app.core.contract import Contract
 from app.dimensions import LOOKUP_KEYS, Dimensions, DimensionSet, any_key_known
-from app.errors import LedgerError
 from app.ledger import Ledger
-from app.ledger_types import Attempt, FactPart, FileResult, FileState, QuarantinePart, Reject
+from app.ledger_types import Attempt, FactPart, FileResult, FileState, QuarantinePart, Reject, RuleWarning
 from app.s3 import ClientFactory
 from app.sinks.facts import s3a
 from app.source.scan import markers_of, raw_text, scan
-from app.source.splits import OK, Marker, ScanFile, broken_borders, line_bases, plan_splits
+from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
+from app.verdicts import Plan, Scanned, file_results, headers_to_keep, note_duplicates, note_spoilt, note_unusable
 
 log = logging.getLogger(__name__)
-
-LOST = {"OVERWRITTEN": FileState.OVERWRITTEN, "GONE": FileState.GONE}
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,8 @@ class Evaluation:
     facts: tuple[FactPart, ...] = ()
     quarantine: tuple[QuarantinePart, ...] = ()
     rejects: tuple[Reject, ...] = ()
+    warnings: tuple[RuleWarning, ...] = ()
+    headers: Mapping[int, str] = field(default_factory=dict)
     pending_rows: int = 0
 
     @property
@@ -70,16 +71,6 @@ class Evaluation:
         return self.frame.where(F.col("_outcome") == outcome)
 
 
-@dataclass
-class _Plan:
-    """What an evaluation already learnt and must respect when it starts over."""
-
-    whole: set[int] = field(default_factory=set)
-    results: dict[int, FileResult] = field(default_factory=dict)
-    lost: dict[int, FileState] = field(default_factory=dict)
-    refreshed: bool = False
-
-
 def evaluate(job: Job, attempt: Attempt) -> Evaluation:
     """Read, type, check and classify all rows of an attempt.
 
@@ -88,8 +79,9 @@ def evaluate(job: Job, attempt: Attempt) -> Evaluation:
 
     Raises:
         LedgerError: a file reported nothing, or its rows do not add up.
+        S3Unavailable: not all bytes of a file were read.
     """
-    plan = _Plan()
+    plan = Plan()
     while True:
         dimensions = job.dimensions.current()
         frame = _classified(job, attempt, dimensions, plan).persist(StorageLevel.MEMORY_AND_DISK)
@@ -99,7 +91,7 @@ def evaluate(job: Job, attempt: Attempt) -> Evaluation:
         frame.unpersist()
 
 
-def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: _Plan) -> DataFrame:
+def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan) -> DataFrame:
     if attempt.operation is not None:
         rows = job.spark.read.parquet(*_pending_paths(job, attempt))
         return classify_pending(rows, dimensions.frames)
@@ -114,9 +106,11 @@ def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: _Pla
     return classify_scanned(rows, job.contract, dimensions.frames, attempt.planned_at.date())
 
 
-def _take(job: Job, attempt: Attempt, frame: DataFrame, dimensions: DimensionSet, plan: _Plan) -> Evaluation | None:
+def _take(job: Job, attempt: Attempt, frame: DataFrame, dimensions: DimensionSet, plan: Plan) -> Evaluation | None:
     """Take the figures of a classified frame; None when the plan changed and the evaluation must start over."""
     census = Census.take(frame)
+    headers: dict[int, str] = {}
+    warnings: list[RuleWarning] = []
     if attempt.operation is None:
         markers = markers_of(frame)
         crossed = broken_borders(markers)
@@ -124,11 +118,14 @@ def _take(job: Job, attempt: Attempt, frame: DataFrame, dimensions: DimensionSet
             log.info("batch=%s files=%s have quoted line breaks across splits: scanned whole", attempt.batch_key, sorted(crossed))
             plan.whole |= crossed
             return None
-        unusable = _unusable(attempt, markers, plan) | _duplicates(job, attempt, markers, plan)
-        if any(file_id in census.by_file for file_id in unusable):
-            return None
-        results = _file_results(attempt, census, markers, plan)
+        scanned = Scanned.of(attempt, markers, census)
         frame = with_absolute_lines(frame, line_bases(markers))
+        if not _judge(job, scanned, frame, plan):
+            return None
+        results = file_results(attempt, scanned, plan)
+        headers = headers_to_keep(scanned)
+        # Released rows were counted when they were read.
+        warnings = count_warnings(frame.where(F.col("_outcome").isin(LOADED, PENDING))) if census.warned else []
     else:
         results = [
             FileResult(file_id, rows_read=sum(counts.values()), rows_loaded=counts[LOADED], rows_pending=counts[PENDING])
@@ -147,9 +144,21 @@ def _take(job: Job, attempt: Attempt, frame: DataFrame, dimensions: DimensionSet
         lost=dict(plan.lost),
         facts=tuple(census.facts),
         quarantine=tuple(QuarantinePart(attempt.planned_at.date(), reason, rows) for reason, rows in sorted(census.by_reason.items())),
-        rejects=tuple(count_rejects(rejected)) if census.by_reason else (),
+        rejects=(*plan.rejects, *(count_rejects(rejected, job.contract) if census.by_reason else ())),
+        warnings=tuple(warnings),
+        headers=headers,
         pending_rows=pending_rows,
     )
+
+
+def _judge(job: Job, scanned: Scanned, frame: DataFrame, plan: Plan) -> bool:
+    """Find the files that are not loaded. Returns False when the frame holds rows of one, and the evaluation must start over."""
+    out = note_unusable(scanned.markers, plan) | note_duplicates(job.ledger, job.contract, scanned, plan)
+    spoilt = note_spoilt(job.contract, scanned, plan)
+    if spoilt:
+        # Their reasons stay in the ledger, or nobody could tell why the file was rejected.
+        plan.rejects += count_rejects(frame.where((F.col("_outcome") == REJECTED) & F.col("_file_id").isin(sorted(spoilt))), job.contract)
+    return not any(file_id in scanned.census.by_file for file_id in out | spoilt)
 
 
 def with_absolute_lines(frame: DataFrame, bases: dict[tuple[int, int], int]) -> DataFrame:
@@ -159,75 +168,6 @@ def with_absolute_lines(frame: DataFrame, bases: dict[tuple[int, int], int]) -> 
     key = F.concat_ws("/", F.col("_file_id"), F.col("_split"))
     entries = [F.lit(item) for (file_id, split), base in bases.items() for item in (f"{file_id}/{split}", base)]
     return frame.withColumn("_line", F.col("_line") + F.coalesce(F.create_map(*entries)[key], F.lit(0)))
-
-
-def _unusable(attempt: Attempt, markers: list[Marker], plan: _Plan) -> set[int]:
-    """Note the files that cannot be loaded as a whole: rejected ones with their reason, lost ones with their state."""
-    found = set()
-    for marker in markers:
-        if marker.outcome == OK or marker.file_id in plan.results or marker.file_id in plan.lost:
-            continue
-        found.add(marker.file_id)
-        if marker.outcome in LOST:
-            plan.lost[marker.file_id] = LOST[marker.outcome]
-        else:
-            plan.results[marker.file_id] = FileResult(
-                marker.file_id, FileState.REJECTED, reason_code=marker.outcome, reason_detail=marker.detail, content_digest=marker.digest
-            )
-    return found
-
-
-def _duplicates(job: Job, attempt: Attempt, markers: list[Marker], plan: _Plan) -> set[int]:
-    """Note the files whose content already counts, in the ledger or earlier in this batch; a file without rows is no duplicate."""
-    policy = job.contract.settings.duplicates
-    if policy == "process":
-        return set()
-    known = plan.results.keys() | plan.lost.keys()
-    contents = {m.file_id: m.digest for m in markers if m.digest and m.rows and m.outcome == OK and m.file_id not in known}
-    originals = job.ledger.files_in_force(set(contents.values()))
-    found = set()
-    for file_id, digest in sorted(contents.items()):
-        original = originals.setdefault(digest, file_id)
-        if original != file_id:
-            state = FileState.DUPLICATE if policy == "skip" else FileState.REJECTED
-            detail = f"same content as file {original}"
-            plan.results[file_id] = FileResult(file_id, state, reason_code="DUPLICATE", reason_detail=detail, content_digest=digest)
-            found.add(file_id)
-    return found
-
-
-def _file_results(attempt: Attempt, census: Census, markers: list[Marker], plan: _Plan) -> list[FileResult]:
-    """Put together each file's counts: rows read as the scan counted them, the rest from the census.
-
-    Raises:
-        LedgerError: a file of the batch was not scanned, or its rows do not add up.
-    """
-    read: dict[int, int] = defaultdict(int)
-    digests: dict[int, bytes | None] = {}
-    for marker in markers:
-        read[marker.file_id] += marker.rows
-        digests[marker.file_id] = marker.digest
-    results = []
-    for file in attempt.files:
-        if file.id in plan.lost:
-            continue
-        if file.id in plan.results:
-            results.append(plan.results[file.id])
-            continue
-        if file.id not in read:
-            raise LedgerError(f"batch {attempt.batch_key}: file {file.id} {file.version.key!r} was claimed but not scanned")
-        counts = census.by_file.get(file.id, defaultdict(int))
-        results.append(
-            FileResult(
-                file.id,
-                rows_read=read[file.id],
-                rows_loaded=counts[LOADED],
-                rows_rejected=counts[REJECTED],
-                rows_pending=counts[PENDING],
-                content_digest=digests[file.id],
-            )
-        )
-    return results
 
 
 def _now_known(job: Job, frame: DataFrame) -> bool:

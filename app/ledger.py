@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from app import ledger_isolation, ledger_sql
+from app import ledger_isolation, ledger_plan, ledger_sql
 from app.ledger_types import Attempt, FileState, Outcome, SourceFile, identity_of
 from app.mysql import Database, Row, Tx
 from app.owner import check_epoch
@@ -106,7 +106,7 @@ class Ledger:
 
     def plan_outcome(self, attempt: Attempt, outcome: Outcome) -> None:
         """Write down what the attempt is about to create on S3 and in the final transaction, so that leftovers are known by name."""
-        self.write(lambda tx: ledger_sql.plan_outcome(tx, attempt, outcome))
+        self.write(lambda tx: ledger_plan.plan_outcome(tx, attempt, outcome))
 
     def fail(self, attempt: Attempt, error: str, *, is_counted: bool) -> int:
         """Note a failed attempt, and count it where the batch itself may be the cause. Returns how often it was counted."""
@@ -132,7 +132,7 @@ class Ledger:
             )
             for table in ("quarantine_part", "pending_part"):
                 tx.execute(f"UPDATE {table} SET state = 'DEAD' WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,))
-            for table in ("pending_key", "file_reject"):
+            for table in ("pending_key", *ledger_plan.FINDINGS):
                 tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (batch_key,))
             tx.execute(
                 "UPDATE batch_attempt SET state = 'DEAD', ended_at = UTC_TIMESTAMP(6) WHERE batch_key = %s AND state = 'OPEN'", (batch_key,)
@@ -144,8 +144,8 @@ class Ledger:
         """Return the parts that an attempt planned to write and that never became live, by table."""
 
         def read(tx: Tx) -> dict[str, list[Row]]:
-            tables = ("fact_part", "quarantine_part", "pending_part")
-            return {t: tx.rows(f"SELECT * FROM {t} WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,)) for t in tables}
+            sql = "SELECT * FROM {} WHERE batch_key = %s AND state = 'PLANNED'"
+            return {table: tx.rows(sql.format(table), (batch_key,)) for table in ledger_plan.PARTS}
 
         return self.db.run(read)
 

@@ -22,7 +22,7 @@ def is_open(tx: Tx, attempt: Attempt) -> bool:
 
 
 def book_files(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
-    """Give every claimed file of the batch its final state and counts.
+    """Give every claimed file of the batch its final state and counts, and add its warnings to the totals.
 
     Raises:
         LedgerError: a file is not claimed by this batch, or its rows do not add up.
@@ -41,6 +41,13 @@ def book_files(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
     left = tx.scalar("SELECT COUNT(*) FROM source_file WHERE batch_id = %s AND state = 'CLAIMED'", (attempt.batch_id,))
     if hit != len(outcome.files) or left:
         raise LedgerError(f"batch {attempt.batch_key}: booked {hit} of {len(outcome.files)} files, {left} left over")
+    if outcome.warnings:
+        tx.execute(
+            "INSERT INTO warning_total (rule_name, row_count, updated_at) SELECT s.rule_name, s.n, UTC_TIMESTAMP(6)"
+            " FROM (SELECT rule_name, SUM(row_count) AS n FROM file_warning WHERE batch_key = %s GROUP BY rule_name) s"
+            " ON DUPLICATE KEY UPDATE row_count = warning_total.row_count + s.n, updated_at = UTC_TIMESTAMP(6)",
+            (attempt.batch_key,),
+        )
 
 
 def book_released(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:

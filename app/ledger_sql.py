@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 
 from app.errors import LedgerError
-from app.ledger_types import Attempt, FileState, Operation, Outcome, SourceFile
+from app.ledger_types import Attempt, FileState, Operation, SourceFile
 from app.mysql import Row, Tx
 from app.s3 import ObjectVersion
 
@@ -122,47 +122,6 @@ def drop_file(tx: Tx, batch_id: int, file_id: int, state: FileState) -> None:
     )
     if hit != 1 and tx.scalar("SELECT state FROM source_file WHERE id = %s AND batch_id = %s", (file_id, batch_id)) != state:
         raise LedgerError(f"batch {batch_id}: file {file_id} is not claimed by it")
-
-
-def plan_outcome(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
-    """Insert everything that names what an attempt is about to write: parts, staged file results, rejects."""
-    key, now = attempt.batch_key, datetime.now(UTC).replace(tzinfo=None)
-    # A connection lost during COMMIT makes this run again on top of itself.
-    for table in ("fact_part", "quarantine_part", "pending_part", "stage_file", "file_reject"):
-        tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (key,))
-    tx.executemany(
-        "INSERT INTO fact_part (batch_key, sales_month, store_id, row_count, amount, planned_at) VALUES (%s, %s, %s, %s, %s, %s)",
-        [(key, p.sales_month, p.store_id, p.rows, p.amount, now) for p in outcome.facts],
-    )
-    tx.executemany(
-        "INSERT INTO quarantine_part (batch_key, load_date, reason, row_count, planned_at) VALUES (%s, %s, %s, %s, %s)",
-        [(key, p.load_date, p.reason, p.rows, now) for p in outcome.quarantine],
-    )
-    if outcome.pending_rows:
-        tx.execute("INSERT INTO pending_part (batch_key, row_count, created_at) VALUES (%s, %s, %s)", (key, outcome.pending_rows, now))
-    tx.executemany(
-        "INSERT INTO stage_file (batch_key, file_id, state, reason_code, reason_detail, rows_read, rows_loaded, rows_rejected,"
-        " rows_pending, content_digest) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            (
-                key,
-                f.file_id,
-                f.state,
-                f.reason_code,
-                (f.reason_detail or "")[:2000] or None,
-                f.rows_read,
-                f.rows_loaded,
-                f.rows_rejected,
-                f.rows_pending,
-                f.content_digest,
-            )
-            for f in outcome.files
-        ],
-    )
-    tx.executemany(
-        "INSERT INTO file_reject (file_id, batch_key, reason_code, row_count, first_line, first_column) VALUES (%s, %s, %s, %s, %s, %s)",
-        [(r.file_id, key, r.reason_code, r.rows, r.first_line, r.first_column) for r in outcome.rejects],
-    )
 
 
 def request_release(tx: Tx, joins: Mapping[str, tuple[str, str]], max_parts: int) -> int | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -108,24 +109,37 @@ class QuarantinePart:
 
 @dataclass(frozen=True)
 class Reject:
-    """Rows of one file rejected for one reason, and where the first one stands."""
+    """Rows of one file rejected for one reason, and where the first one stands. `first_value` never shows a sensitive value."""
 
     file_id: int
     reason_code: str
     rows: int
     first_line: int | None
     first_column: str | None
+    first_value: str | None = None
+
+
+@dataclass(frozen=True)
+class RuleWarning:
+    """Accepted rows of one file that break one warn rule, and the first of them."""
+
+    file_id: int
+    rule: str
+    rows: int
+    first_line: int | None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a batch attempt is about to make true."""
+    """All that a batch attempt is about to make true. `headers` are those of files with quarantined rows, by file id."""
 
     files: tuple[FileResult, ...] = ()
     facts: tuple[FactPart, ...] = ()
     quarantine: tuple[QuarantinePart, ...] = ()
     pending_rows: int = 0
     rejects: tuple[Reject, ...] = ()
+    warnings: tuple[RuleWarning, ...] = ()
+    headers: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def rows_loaded(self) -> int:

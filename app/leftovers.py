@@ -8,10 +8,10 @@ from app.config import Config
 from app.core.marts import MARTS
 from app.ledger import Ledger
 from app.mysql import Tx
+from app.prefixes import pending_part_prefix, quarantine_part_prefix, quarantine_prefix
 from app.s3 import S3Client, list_page
 from app.s3_changes import abort_uploads, delete_below
 from app.sinks.facts import part_prefix
-from app.sinks.quarantine import pending_part_prefix, quarantine_part_prefix, quarantine_prefix
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from app.mysql import Database, Row, Tx
 
 
 def read_status(db: Database) -> dict[str, Any]:
-    """Return files by state, rows by outcome, the last batch, the backlog and the failed files; JSON-ready.
+    """Return files by state, rows by outcome, the last batch, the backlog, warnings by rule and the failed files; JSON-ready.
 
     `rows` are those of committed batches. The backlog is what the ledger knows and has not finished.
     """
@@ -35,6 +35,9 @@ def _read(tx: Tx) -> dict[str, Any]:
         "backlog_bytes": int(backlog["size"]),
         "failed_files": files.get("FAILED", 0),
         "pending_keys": [{"dimension": r["dimension"], "key": int(r["key_value"]), "rows": int(r["row_total"])} for r in pending],
+        "warnings": {
+            row["rule_name"]: int(row["row_count"]) for row in tx.rows("SELECT rule_name, row_count FROM warning_total ORDER BY rule_name")
+        },
         "archive_due": int(tx.scalar("SELECT COUNT(*) FROM source_file WHERE archive_due = 1")),
     }
 

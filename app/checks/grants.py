@@ -18,7 +18,8 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "stream_owner": (S, U),
     **dict.fromkeys(("file_operation", "micro_batch", "batch_attempt", "source_file"), (S, I, U)),
     **dict.fromkeys(("fact_part", "quarantine_part", "pending_part"), (S, I, U, D)),
-    **dict.fromkeys(("stage_file", "file_reject", "pending_key"), (S, I, D)),
+    **dict.fromkeys(("stage_file", "file_reject", "file_warning", "file_header", "pending_key"), (S, I, D)),
+    "warning_total": (S, I, U),
     **{mart.table: (S, I, U) for mart in MARTS},
     **{mart.stage_table: (S, I, D) for mart in MARTS},
 }

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Columns that rules may use beside the contract's own: the day the batch was claimed, and whether the product is known.
 TECHNICAL_COLUMNS = ("_batch_date", "_product_known")
+# A rule's name is a reason code, which is a key in MySQL.
+MOST_RULE_CHARS = 60
 _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 _DECIMAL = re.compile(r"decimal\(([0-9]+),([0-9]+)\)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -221,6 +223,8 @@ def _rule_faults(rules: Sequence[Rule], known: frozenset[str]) -> Iterator[str]:
     for name, times in Counter(rule.name for rule in rules).items():
         if times > 1:
             yield f"rules: {name}: occurs {times} times"
+        if len(name) > MOST_RULE_CHARS:
+            yield f"rules: {name}: must have at most {MOST_RULE_CHARS} characters"
     for rule in rules:
         for column in rule.columns:
             if column not in known:

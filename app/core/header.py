@@ -73,15 +73,32 @@ def match_header(fields: Sequence[str], accepted: Mapping[str, str], required: S
     targets = [accepted.get(normalise_name(name)) for name in fields]
     if not any(targets) and any(_is_data(clean_name(name)) for name in fields):
         return HeaderMatch(width, reason=NO_HEADER)
-    # A field without a name (a trailing comma makes one) is kept under its place, counted from 1 as people do.
-    extra = tuple((clean_name(name) or f"_column_{at + 1}", at) for at, name in enumerate(fields) if targets[at] is None)
-    seen = Counter(target or normalise_name(name) or str(at) for at, (name, target) in enumerate(zip(fields, targets, strict=True)))
-    if duplicates := tuple(name for name, times in seen.items() if times > 1):
+    extra = _extra_columns(fields, targets)
+    seen = Counter(target or normalise_name(name) or f"\0{at}" for at, (name, target) in enumerate(zip(fields, targets, strict=True)))
+    duplicates = tuple(name for name, times in seen.items() if times > 1)
+    missing = tuple(name for name in required if name not in targets)
+    # What names none of our columns is hardly a header: its text may be data, which must not be repeated as names.
+    if duplicates and (any(targets) or not missing):
         return HeaderMatch(width, reason=DUPLICATE_COLUMN, names=duplicates)
     columns = tuple((target, at) for at, target in enumerate(targets) if target is not None)
-    if missing := tuple(name for name in required if name not in targets):
+    if missing:
         return HeaderMatch(width, columns, extra, MISSING_COLUMN, missing)
     return HeaderMatch(width, columns, extra)
+
+
+def _extra_columns(fields: Sequence[str], targets: Sequence[str | None]) -> tuple[tuple[str, int], ...]:
+    """Name the extra columns. One without a name (a trailing comma makes one) is known by its place, counted from 1 as people do."""
+    taken = {clean_name(name) for name in fields}
+    extra = []
+    for at, field in enumerate(fields):
+        if targets[at] is None:
+            name = clean_name(field) or f"_column_{at + 1}"
+            # Somebody may have called another column just that.
+            while not clean_name(field) and name in taken:
+                name = f"_{name}"
+            taken.add(name)
+            extra.append((name, at))
+    return tuple(extra)
 
 
 def _is_data(text: str) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-TOTAL_TYPE = "decimal(20,4)"
+# As wide as the columns of the marts. A cast that overflows gives NULL, which no stage table takes: the batch would fail for ever.
+TOTAL_TYPE = "decimal(30,4)"
 
 
 @dataclass(frozen=True)

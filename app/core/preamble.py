@@ -78,11 +78,12 @@ class FileFault:
 
 @dataclass(frozen=True)
 class Preamble:
-    """What precedes the records: their layout, the bytes and the physical lines up to the first one."""
+    """What precedes the records: their layout, the bytes and the physical lines up to the first one, and the header as it is written."""
 
     layout: Layout
     size: int
     lines: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def read_preamble(head: bytes, *, is_all: bool, contract: Matcher, encoding: str
         return chosen
     names = {at: name for name, at in (*chosen.match.columns, *chosen.match.extra)}
     layout = Layout(contract.names, tuple(names[at] for at in range(chosen.match.width)), chosen.delimiter, encoding)
-    return Preamble(layout, min(chosen.stop, len(head)), text.count(b"\n", 0, chosen.stop))
+    written = readable(text[begin : chosen.stop].rstrip(b"\r\n"), encoding)
+    return Preamble(layout, min(chosen.stop, len(head)), text.count(b"\n", 0, chosen.stop), written)
 
 
 def _binary_kind(head: bytes) -> str | None:

@@ -8,25 +8,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.config import S3Config
+from app.prefixes import quarantine_prefix
 from app.sinks.facts import s3a
 
-QUARANTINE_FOLDER = "quarantine/"
 QUARANTINE_COLUMNS = ("_file_id", "_file_name", "_line", "_raw", "_reasons", "load_date", "reason", "batch_key")
-
-
-def quarantine_prefix(config: S3Config) -> str:
-    """Return the prefix of the quarantine; it lies below the error prefix, beside the rejected files."""
-    return config.error_prefix + QUARANTINE_FOLDER
-
-
-def quarantine_part_prefix(config: S3Config, load_date: date, reason: str, batch_key: str) -> str:
-    """Return the S3 prefix of one part of the quarantine."""
-    return f"{quarantine_prefix(config)}load_date={load_date}/reason={reason}/batch_key={batch_key}/"
-
-
-def pending_part_prefix(config: S3Config, batch_key: str) -> str:
-    """Return the S3 prefix of one pending part."""
-    return f"{config.pending_prefix}batch_key={batch_key}/"
 
 
 def write_quarantine(rejected: DataFrame, config: S3Config, batch_key: str, load_date: date) -> None:

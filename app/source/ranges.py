@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -116,24 +115,6 @@ class RangeReader:
             raise
         self._body = answer["Body"]
         self._body_end = end
-
-
-class Digest:
-    """MD5 of the bytes that pass through; it is what S3 itself gives as etag of an object that came in one piece."""
-
-    def __init__(self) -> None:
-        self._md5 = hashlib.md5(usedforsecurity=False)
-
-    def through(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the chunks unchanged."""
-        for chunk in chunks:
-            self._md5.update(chunk)
-            yield chunk
-
-    @property
-    def value(self) -> bytes:
-        """The digest of what has passed so far."""
-        return self._md5.digest()
 
 
 def unzipped(chunks: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:

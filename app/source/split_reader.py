@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,8 @@ from app.core.contract import Contract
 from app.core.preamble import CachedMatcher, FileFault, Matcher, Preamble, read_preamble
 from app.core.record_rules import Limits
 from app.core.records import RecordParser
-from app.source.ranges import Digest, FileLost, RangeReader, unzipped
+from app.source.blocks import BlockHasher
+from app.source.ranges import FileLost, RangeReader, unzipped
 from app.source.splits import Marker, Split, is_gzip_name
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ BATCH_ROWS = 20_000
 # Objects opened ahead of the parser, as an S3 round trip takes longer than parsing a small file, and their bytes.
 OPEN_AHEAD = 8
 AHEAD_BYTES = 16 << 20
-_PLAIN_MD5 = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,14 @@ class _Opened:
     split: Split
     preamble: Preamble | FileFault
     reader: RangeReader
-    digest: Digest | None = None
+    hasher: BlockHasher
     began_at: int | None = None
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
 
-    def content_digest(self) -> bytes | None:
-        """Return the MD5 of the whole object, None when only parts of it were read."""
-        if _PLAIN_MD5.fullmatch(self.split.file.etag):
-            return bytes.fromhex(self.split.file.etag)
-        return self.digest.value if self.digest and self.reader.is_at_end else None
+    def read_to_end(self) -> None:
+        """Pass over what no record needed, as every byte of the split is hashed."""
+        while not self.hasher.is_complete and next(self.chunks, None) is not None:
+            pass
 
 
 @dataclass(frozen=True)
@@ -101,16 +99,16 @@ class SplitReader:
                 yield ahead.popleft()[1].result()
 
     def _open(self, client: S3Client, matcher: Matcher, split: Split) -> _Opened:
-        reader = RangeReader(client, split.file, split.start, split.end)
+        reader = RangeReader(client, split.file, max(0, split.start - 1), split.end)
         try:
-            return self._open_first(matcher, split, reader) if split.number == 0 else self._open_later(client, matcher, split)
+            return self._open_first(matcher, split, reader) if split.number == 0 else self._open_later(client, matcher, split, reader)
         except FileLost as lost:
-            return _Opened(split, FileFault(lost.code, lost.detail), reader)
+            return _Opened(split, FileFault(lost.code, lost.detail), reader, BlockHasher(split))
 
     def _open_first(self, matcher: Matcher, split: Split, reader: RangeReader) -> _Opened:
         """Open the split that holds the header."""
-        digest = Digest() if split.is_whole and not _PLAIN_MD5.fullmatch(split.file.etag) else None
-        chunks = digest.through(_chunks(reader)) if digest else _chunks(reader)
+        hasher = BlockHasher(split)
+        chunks = hasher.through(_chunks(reader), at=0)
         if is_gzip_name(split.file.key):
             chunks = unzipped(chunks, CHUNK_BYTES)
         head = b""
@@ -118,29 +116,31 @@ class SplitReader:
             head += chunk
         preamble = self._preamble(matcher, head)
         if isinstance(preamble, FileFault):
-            return _Opened(split, preamble, reader, digest)
-        return _Opened(split, preamble, reader, digest, preamble.size, chain([head[preamble.size :]], chunks))
+            return _Opened(split, preamble, reader, hasher)
+        return _Opened(split, preamble, reader, hasher, preamble.size, chain([head[preamble.size :]], chunks))
 
-    def _open_later(self, client: S3Client, matcher: Matcher, split: Split) -> _Opened:
+    def _open_later(self, client: S3Client, matcher: Matcher, split: Split, reader: RangeReader) -> _Opened:
         """Open a split in the middle of a file: its header is read apart, and it begins at the first line start behind its border."""
         header = RangeReader(client, split.file, 0, min(split.file.size, self.limits.max_header_bytes + 1))
         preamble = self._preamble(matcher, header.read(self.limits.max_header_bytes + 1))
         header.close()
+        hasher = BlockHasher(split)
         if isinstance(preamble, FileFault):
-            return _Opened(split, preamble, header)
-        is_in_header = preamble.size >= split.start
-        at = preamble.size if is_in_header else split.start - 1
-        reader = RangeReader(client, split.file, at, max(split.end, at))
-        chunks = _chunks(reader)
-        if is_in_header:
-            return _Opened(split, preamble, reader, None, at, chunks)
+            return _Opened(split, preamble, reader, hasher)
+        at = split.start - 1
+        chunks = hasher.through(_chunks(reader), at)
         for chunk in chunks:
-            if (newline := chunk.find(b"\n")) >= 0:
-                return _Opened(split, preamble, reader, None, at + newline + 1, chain([chunk[newline + 1 :]], chunks))
+            if preamble.size >= split.start:
+                # The header reaches into the split: the first record begins behind it, wherever the line breaks are.
+                begin = preamble.size - at if preamble.size <= at + len(chunk) else 0
+            else:
+                begin = chunk.find(b"\n") + 1
+            if begin > 0:
+                return _Opened(split, preamble, reader, hasher, at + begin, chain([chunk[begin:]], chunks))
             at += len(chunk)
-            if at >= split.end - 1:
+            if at >= split.end - 1 and preamble.size < split.start:
                 break
-        return _Opened(split, preamble, reader)
+        return _Opened(split, preamble, reader, hasher, chunks=chunks)
 
     def _preamble(self, matcher: Matcher, head: bytes) -> Preamble | FileFault:
         most = self.limits.max_header_bytes
@@ -153,15 +153,17 @@ class SplitReader:
         file_id = split.file.file_id
         try:
             if isinstance(preamble, FileFault):
-                marker = Marker(file_id, split.number, preamble.code, preamble.detail, digest=opened.content_digest())
+                marker = Marker(file_id, split.number, preamble.code, preamble.detail)
             elif began_at is None:
-                marker = Marker(file_id, split.number)
+                opened.read_to_end()
+                marker = Marker(file_id, split.number, hashed=opened.hasher.size, blocks=opened.hasher.hashes)
             else:
                 before = preamble.lines if split.number == 0 else 0
                 stop_at = None if split.end >= split.file.size else split.end - began_at
                 parser = RecordParser(preamble.layout, self.limits, first_line=before + 1, stop_at=stop_at)
                 for batch in _parsed(parser, opened.chunks):
                     yield _with_origin(batch, split)
+                opened.read_to_end()
                 marker = Marker(
                     file_id,
                     split.number,
@@ -169,9 +171,11 @@ class SplitReader:
                     ended_at=began_at + parser.consumed,
                     lines=before + parser.lines,
                     rows=parser.rows,
-                    digest=opened.content_digest(),
+                    hashed=opened.hasher.size,
+                    blocks=opened.hasher.hashes,
                     header=preamble.layout.names,
                     delimiter=preamble.layout.delimiter,
+                    header_text=preamble.text if split.number == 0 else None,
                 )
         except FileLost as lost:
             marker = Marker(file_id, split.number, lost.code, lost.detail)

@@ -14,6 +14,9 @@ OK = "OK"
 OPEN_COST = 64 << 10
 # A second task pays off only above this: starting one costs some milliseconds.
 SMALL_TASK = 512 << 10
+# Borders are multiples of this, so that the hashes of blocks, and with them a content's digest, do not depend on the cut.
+# Changing it changes every digest: nothing that was loaded before would be recognised any more.
+BLOCK_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Split:
     number: int
     start: int
     end: int
+    block_bytes: int = BLOCK_BYTES
 
     @property
     def is_whole(self) -> bool:
@@ -55,9 +59,11 @@ class Marker:
         ended_at: where the record after the last one begins.
         lines: physical lines of the split, blank ones and header included.
         rows: records of the split, rejected ones included.
-        digest: MD5 of the object's bytes, for files read in one piece or with a plain MD5 as etag.
+        hashed: bytes of the split that went into `blocks`; as stored, for gzip too.
+        blocks: the hashes of the split's blocks (see blocks.py).
         header: what the file's fields hold, in file order.
         delimiter: what stands between them.
+        header_text: the header as it is written in the file; on the first split only.
     """
 
     file_id: int
@@ -68,31 +74,35 @@ class Marker:
     ended_at: int | None = None
     lines: int = 0
     rows: int = 0
-    digest: bytes | None = None
+    hashed: int = 0
+    blocks: bytes = b""
     header: tuple[str, ...] = ()
     delimiter: str | None = None
+    header_text: str | None = None
 
     def to_json(self) -> str:
         """Give the text that travels in the column `_marker`."""
-        return json.dumps(vars(self) | {"digest": self.digest.hex() if self.digest else None}, ensure_ascii=False)
+        return json.dumps(vars(self) | {"blocks": self.blocks.hex()}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Marker:
         """Read a marker back."""
         fields = json.loads(text)
-        digest = bytes.fromhex(fields["digest"]) if fields["digest"] else None
-        return cls(**fields | {"digest": digest, "header": tuple(fields["header"])})
+        return cls(**fields | {"blocks": bytes.fromhex(fields["blocks"]), "header": tuple(fields["header"])})
 
 
-def plan_splits(files: Iterable[ScanFile], split_bytes: int, whole: frozenset[int] = frozenset()) -> list[Split]:
-    """Cut files into splits of at most `split_bytes`. Compressed files and those in `whole` (file ids) stay in one piece."""
+def plan_splits(
+    files: Iterable[ScanFile], split_bytes: int, whole: frozenset[int] = frozenset(), block_bytes: int = BLOCK_BYTES
+) -> list[Split]:
+    """Cut files into splits of at most `split_bytes`, but whole blocks. Compressed files and those in `whole` (ids) stay in one piece."""
     splits = []
     for file in files:
         is_cut = file.size > split_bytes and file.file_id not in whole and not is_gzip_name(file.key)
+        blocks = -(-file.size // block_bytes)
         # Equal pieces: a last one of a few bytes would be a task for nothing.
-        pieces = -(-file.size // split_bytes) if is_cut else 1
-        borders = [file.size * at // pieces for at in range(pieces + 1)]
-        splits += [Split(file, at, start, end) for at, (start, end) in enumerate(pairwise(borders))]
+        pieces = -(-blocks // max(1, split_bytes // block_bytes)) if is_cut else 1
+        borders = [*(blocks * at // pieces * block_bytes for at in range(pieces)), file.size]
+        splits += [Split(file, at, start, end, block_bytes) for at, (start, end) in enumerate(pairwise(borders))]
     return splits
 
 
@@ -122,7 +132,7 @@ def bundle_splits(splits: Sequence[Split], split_bytes: int, parallelism: int) -
 def line_bases(markers: Iterable[Marker]) -> dict[tuple[int, int], int]:
     """Return what must be added to line numbers, by (file_id, split); splits that begin a file are left out."""
     bases = {}
-    for file_id, parts in _by_file(markers).items():
+    for file_id, parts in by_file(markers).items():
         base = 0
         for part in parts:
             if part.split > 0:
@@ -134,14 +144,15 @@ def line_bases(markers: Iterable[Marker]) -> dict[tuple[int, int], int]:
 def broken_borders(markers: Iterable[Marker]) -> set[int]:
     """Return the files in which a record crosses a border so that the next split began in its middle: scan them whole."""
     broken = set()
-    for file_id, parts in _by_file(markers).items():
+    for file_id, parts in by_file(markers).items():
         reached = [part for part in parts if part.began_at is not None]
         if any(before.ended_at != after.began_at for before, after in pairwise(reached)):
             broken.add(file_id)
     return broken
 
 
-def _by_file(markers: Iterable[Marker]) -> dict[int, list[Marker]]:
+def by_file(markers: Iterable[Marker]) -> dict[int, list[Marker]]:
+    """Return the markers of each file in the order of its splits."""
     files = defaultdict(list)
     for marker in markers:
         files[marker.file_id].append(marker)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import app
-from app import cli
+from app import cli, verdicts
 from app.core import preamble, quality, record_rules
 from app.core.contract import load_contract
 from app.errors import PipelineError, TerminalError, TransientError
@@ -22,6 +22,8 @@ FILE_REASONS = {
     preamble.NO_HEADER: "The first line is data, or no line ends within `stream.max_header_bytes`.",
     preamble.WRONG_DELIMITER: "No delimiter, or more than one, gives the contract's columns; comma, semicolon, tab and `|` are tried.",
     preamble.UNREADABLE: "The gzip data is damaged or ends too early.",
+    verdicts.REJECT_RATIO: "A larger share of its rows is rejected than `settings.max_reject_ratio` of the contract allows. None of them is"
+    " loaded, and all count as rejected; `file_reject` and `quarantine list` keep the reasons of the bad ones.",
 }
 ROW_REASONS = {
     record_rules.TOO_FEW_FIELDS: "Fewer fields than the header.",
@@ -57,7 +59,7 @@ def error_classes() -> list[type[PipelineError]]:
 
 def errors_page() -> str:
     """Describe every error, and every reason against a file or a row."""
-    assert set(FILE_REASONS) == set(preamble.FILE_REASONS), "a reason against a file has no meaning here"
+    assert set(FILE_REASONS) == {*preamble.FILE_REASONS, verdicts.REJECT_RATIO}, "a reason against a file has no meaning here"
     assert set(ROW_REASONS) == {*record_rules.REASONS, *quality.ROW_FAULTS}, "a reason against a row has no meaning here"
     intro = [
         "An error is one line on standard error: its code, what happened, what to do. `--debug` shows the trace as well.",
@@ -90,6 +92,7 @@ def errors_page() -> str:
         *table(("Reason", "Meaning"), [(code(name), text) for name, text in ROW_REASONS.items()] + judged),
         "The last ones are the rules of `conf/contract.yml` with `on_fail: reject`. A rule with `on_fail: warn` lets the row be loaded and",
         f"names itself in the column `_warnings` of the facts: {warned}.",
+        "`file_warning` counts such rows by file and rule, and `status` shows the totals.",
     ]
     return page("the error classes in app/", "Errors and reasons", intro, listed, files, kept)
 

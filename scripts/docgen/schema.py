@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,31 @@ def _parts(statement: Any) -> tuple[str, list[str], str]:
     return words[0], words[1:-1], words[-1]
 
 
+def altered(tables: Iterable[Table], paths: Iterable[Path]) -> list[Table]:
+    """Apply the ALTER TABLE statements of SQL files to tables: MODIFY and ADD of columns, ADD of keys."""
+    found = {one.name: one for one in tables}
+    for path in paths:
+        for statement in sqlparse.parse(path.read_text(encoding="utf-8")):
+            text = sqlparse.format(str(statement), strip_comments=True).strip().rstrip(";")
+            if match := re.fullmatch(r"ALTER TABLE (\w+)\s+(.*)", text, re.DOTALL):
+                for change in re.split(r",\s*(?=(?:ADD|MODIFY)\b)", match[2]):
+                    found[match[1]] = _changed(found[match[1]], " ".join(change.split()))
+    return list(found.values())
+
+
+def _changed(one: Table, change: str) -> Table:
+    verb, item = change.split(" ", 1)
+    item = item.removeprefix("COLUMN ")
+    if key := _KEY.match(item):
+        assert verb == "ADD", change
+        return replace(one, keys=(*one.keys, (key[1].lower(), key[3])))
+    column = _column(item)
+    if verb == "ADD":
+        return replace(one, columns=(*one.columns, column))
+    assert verb == "MODIFY", change
+    return replace(one, columns=tuple(column if column.name == old.name else old for old in one.columns))
+
+
 def _column(item: str) -> Column:
     match = _COLUMN.match(item)
     assert match, item
@@ -92,8 +117,11 @@ def _column(item: str) -> Column:
 
 def schema_page() -> str:
     """Describe every table, and how they belong together."""
-    files = {path.name: read_tables(path) for path in sorted((ROOT / "scripts" / "sql").glob("0*.sql"))}
-    dimensions, ledger, marts = files.values()
+    paths = sorted((ROOT / "scripts" / "sql").glob("0*.sql"))
+    files = {path.name: read_tables(path) for path in paths}
+    now = {one.name: one for one in altered([one for tables in files.values() for one in tables], paths)}
+    files = {name: [now[one.name] for one in tables] for name, tables in files.items()}
+    dimensions, ledger, marts, *later = files.values()
     staged = [one for one in marts if one.name.startswith("stage_")]
     views = re.findall(r"^(CREATE OR REPLACE VIEW .*?);", (ROOT / "scripts/sql/002_ledger.sql").read_text(encoding="utf-8"), re.M | re.S)
     intro = [
@@ -104,8 +132,8 @@ def schema_page() -> str:
     ]
     sold = ["## Sales, dimensions and marts", "", *_business_picture(dimensions, [m for m in marts if m not in staged])]
     sold += ["`sales_row` is no table: it is one row of a CSV file, and of the Parquet below the facts prefix.", ""]
-    booked = ["## Ledger and stage tables", "", *_ledger_picture([*ledger, *staged])]
-    parts = [line for name, tables in files.items() for line in _file_part(name, tables)]
+    booked = ["## Ledger and stage tables", "", *_ledger_picture([*ledger, *(one for tables in later for one in tables), *staged])]
+    parts = [line for name, tables in files.items() if tables for line in _file_part(name, tables)]
     shown = [line for view in views for line in ("### View " + view.split()[4], "", "```sql", view + ";", "```", "")]
     return page("scripts/sql/*.sql", "Database schema", intro, sold, booked, parts, shown)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -43,3 +44,34 @@ def test_a_column_that_the_facts_already_have_is_refused(spark: SparkSession, na
     contract = dataclasses.replace(SHIPPED, columns=(*SHIPPED.columns, Column(name=name, type="string")))
     with pytest.raises(ContractError, match=f"column {name}: the facts already have a column of that name"):
         check_contract(spark, contract)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("total_cost", {"nullable": True}, "column total_cost: must not be nullable"),
+        ("total_cost", {"type": "decimal(18,5)"}, "column total_cost: must be decimal"),
+        ("total_cost", {"type": "decimal(21,4)"}, "column total_cost: must be decimal"),
+        ("total_cost", {"type": "string"}, "column total_cost: must be decimal"),
+        ("customer_id", {"nullable": True}, "column customer_id: must not be nullable"),
+        ("store_id", {"type": "bigint"}, "column store_id: must be int"),
+        ("sales_date", {"nullable": True}, "column sales_date: must not be nullable"),
+        ("sales_date", {"type": "string", "date_formats": ()}, "column sales_date: must be date"),
+    ],
+)
+def test_a_column_that_would_not_fit_the_marts_is_refused(spark: SparkSession, name: str, change: dict[str, Any], message: str) -> None:
+    columns = tuple(dataclasses.replace(column, **change) if column.name == name else column for column in SHIPPED.columns)
+    with pytest.raises(ContractError, match=message):
+        check_contract(spark, dataclasses.replace(SHIPPED, columns=columns))
+
+
+@pytest.mark.parametrize("name", ["total_cost", "product_name", "customer_id", "sales_date"])
+def test_a_column_that_the_marts_need_must_be_there(spark: SparkSession, name: str) -> None:
+    contract = dataclasses.replace(SHIPPED, columns=tuple(column for column in SHIPPED.columns if column.name != name), rules=())
+    with pytest.raises(ContractError, match=f"column {name}: is missing"):
+        check_contract(spark, contract)
+
+
+def test_the_widest_amounts_are_accepted(spark: SparkSession) -> None:
+    columns = tuple(dataclasses.replace(c, type="decimal(20,4)") if c.name == "total_cost" else c for c in SHIPPED.columns)
+    check_contract(spark, dataclasses.replace(SHIPPED, columns=columns))

@@ -93,7 +93,7 @@ def test_team_deltas_are_one_row_per_store_seller_and_month(team_frame: DataFram
 
 def test_totals_are_decimals_as_wide_as_the_marts(customer_frame: DataFrame, team_frame: DataFrame) -> None:
     types = {frame.schema["total_sales"].dataType.simpleString() for frame in (customer_frame, team_frame)}
-    assert types == {"decimal(20,4)"}
+    assert types == {"decimal(30,4)"}
 
 
 def test_a_customer_has_name_address_and_phone(customers: dict[tuple[int, str], Row]) -> None:
@@ -115,6 +115,12 @@ def test_a_name_of_nothing_is_null(customers: dict[tuple[int, str], Row], custom
 def test_a_delta_without_its_dimension_row_is_kept(customers: dict[tuple[int, str], Row], team: dict[tuple[int, int, str], Row]) -> None:
     assert (customers[99, "2024-03"]["full_name"], customers[99, "2024-03"]["address"]) == (None, None)
     assert team[121, 9, "2024-03"]["full_name"] is None
+
+
+def test_the_largest_values_of_a_month_add_up_exactly(spark: SparkSession) -> None:
+    largest = "99999999999999.9999"
+    rows = sales(spark, *[(1, 121, 1, "2024-01", largest)] * 1000)
+    assert [row["total_sales"] for row in to_delta(rows, CUSTOMERS).collect()] == [D("99999999999999999.9000")]
 
 
 def test_no_sales_are_no_deltas(spark: SparkSession) -> None:

@@ -206,6 +206,7 @@ def test_status_for_people_names_the_backlog_and_what_rows_wait_for(capsys: pyte
             "backlog_files": 2,
             "backlog_bytes": 99,
             "archive_due": 4,
+            "warnings": {"total_matches": 3},
             "pending_keys": [{"dimension": "customer", "key": 26, "rows": 1}],
         }
     )
@@ -215,12 +216,22 @@ def test_status_for_people_names_the_backlog_and_what_rows_wait_for(capsys: pyte
     assert "Last batch 7 COMMITTED at 2024-01-01T00:00:00Z: 7 rows loaded" in shown
     assert "Backlog 2 files, 99 bytes; waiting to be archived 4" in shown
     assert "1 rows wait for customer 26" in shown
+    assert "3 accepted rows break the rule total_matches" in shown
 
 
 def test_status_of_an_empty_ledger_has_no_last_batch(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {"read": 0, "loaded": 0, "rejected": 0, "pending": 0}
     cli.print_status(
-        {"files": {}, "rows": rows, "last_batch": None, "backlog_files": 0, "backlog_bytes": 0, "archive_due": 0, "pending_keys": []}
+        {
+            "files": {},
+            "rows": rows,
+            "last_batch": None,
+            "backlog_files": 0,
+            "backlog_bytes": 0,
+            "archive_due": 0,
+            "warnings": {},
+            "pending_keys": [],
+        }
     )
     assert "Last batch" not in capsys.readouterr().out
 

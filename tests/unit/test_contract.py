@@ -187,6 +187,7 @@ def test_date_formats_that_would_misread_are_faults(fault: Callable[[str], str],
             COLUMNS + "rules:\n" + "  - {name: r, expression: x, columns: [id], on_fail: warn}\n" * 2,
             "rules: r: occurs 2 times",
         ),
+        (COLUMNS + f"rules: [{{name: {'r' * 61}, expression: x, columns: [id], on_fail: warn}}]\n", "must have at most 60 characters"),
         ("columns: [\n", "contract.yml: line 2: "),
     ],
 )
@@ -283,6 +284,20 @@ def test_extra_columns_keep_their_own_name_and_place() -> None:
 
 def test_fields_without_a_name_are_kept_under_their_place() -> None:
     assert CONTRACT.match_header(["id", "day", "", " "]).extra == (("_column_3", 2), ("_column_4", 3))
+
+
+def test_a_name_of_an_unnamed_column_that_is_taken_gives_way() -> None:
+    assert CONTRACT.match_header(["id", "day", "", "_column_3"]).extra == (("__column_3", 2), ("_column_3", 3))
+    assert CONTRACT.match_header(["_column_4", "id", "day", ""]).extra == (("_column_4", 0), ("__column_4", 3))
+
+
+def test_an_unnamed_column_and_one_named_like_its_place_are_two() -> None:
+    assert CONTRACT.match_header(["id", "day", "", "2"]).extra == (("_column_3", 2), ("2", 3))
+
+
+def test_what_names_no_column_of_ours_is_not_repeated_in_the_reason() -> None:
+    match = CONTRACT.match_header(["mallory", "mallory"])
+    assert (match.reason, match.message) == ("MISSING_COLUMN", "the header lacks id, day")
 
 
 def test_missing_columns_are_named_in_the_contracts_order() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.contract import Column, Contract
 from app.core.record_rules import Limits
-from app.source.split_reader import BATCH_ROWS, SplitReader
+from app.errors import S3Unavailable
+from app.source.blocks import content_digests
+from app.source.split_reader import BATCH_ROWS, CHUNK_BYTES, SplitReader
 from app.source.splits import Marker, ScanFile, broken_borders, line_bases, plan_splits
 from tests.s3_fake import Bucket
 
@@ -22,24 +26,32 @@ LINES = [b"1,2,3\n", b"4;5;6\r\n", b'"x",y,z\n', b'"p\nq",y,z\n', b'"a"b,']
 BODIES = st.lists(st.sampled_from(PARTS + LINES * 3), max_size=30).map(b"".join)
 
 
-def read(bucket: Bucket, file: ScanFile, split_bytes: int, whole: bool) -> tuple[list[dict[str, Any]], list[Marker]]:
-    splits = plan_splits([file], split_bytes, frozenset({file.file_id} if whole else ()))
+def read(bucket: Bucket, file: ScanFile, split_bytes: int, whole: bool, block_bytes: int = 1) -> tuple[list[dict[str, Any]], list[Marker]]:
+    splits = plan_splits([file], split_bytes, frozenset({file.file_id} if whole else ()), block_bytes)
     rows = [row for batch in SplitReader(CONTRACT, LIMITS, bucket.factory).read(splits) for row in batch.to_pylist()]
     markers = [Marker.from_json(row["_marker"]) for row in rows if row["_marker"]]
     return [row for row in rows if not row["_marker"]], markers
 
 
+def digest_of(data: bytes, block_bytes: int) -> bytes:
+    """What docs/decisions/0004 says the digest is."""
+    blocks = [hashlib.sha256(data[at : at + block_bytes]).digest() for at in range(0, len(data), block_bytes)]
+    return hashlib.sha256(len(data).to_bytes(8, "big") + b"".join(blocks)).digest()
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(HEADERS, BODIES, st.integers(1, 60))
-def test_any_cut_of_a_file_gives_its_rows_or_says_that_it_broke_one(header: bytes, body: bytes, split_bytes: int) -> None:
+@given(HEADERS, BODIES, st.integers(1, 60), st.sampled_from([1, 7, 16]))
+def test_any_cut_of_a_file_gives_its_rows_or_says_that_it_broke_one(header: bytes, body: bytes, split_bytes: int, block_bytes: int) -> None:
     bucket = Bucket()
     file = bucket.put("a.csv", header + body, etag="parts-2")
-    expected, (marker,) = read(bucket, file, split_bytes, whole=True)
-    rows, markers = read(bucket, file, split_bytes, whole=False)
+    expected, (marker,) = read(bucket, file, split_bytes, True, block_bytes)
+    rows, markers = read(bucket, file, split_bytes, False, block_bytes)
     assert {part.outcome for part in markers} == {marker.outcome}
     if marker.outcome != "OK":
         assert not rows
         return
+    sizes = {file.file_id: file.size}
+    assert content_digests(markers, sizes) == content_digests([marker], sizes) == {1: digest_of(header + body, block_bytes)}
     broken = broken_borders(markers)
     # Only a quoted line break can lie across a border.
     assert not broken or b'"' in header + body
@@ -56,7 +68,7 @@ def test_a_split_in_the_middle_reads_the_header_and_its_own_bytes() -> None:
     file = bucket.put("a.csv", b"a,b,c\n" + b"1,2,3\n" * 100)
     client = bucket.client
     reader = SplitReader(CONTRACT, LIMITS, lambda: client)
-    list(reader.read([plan_splits([file], 303)[1]]))
+    list(reader.read([plan_splits([file], 303, block_bytes=1)[1]]))
     assert [request["Range"] for request in client.requests] == ["bytes=0-100", "bytes=302-605"]
     assert {request["IfMatch"] for request in client.requests} == {file.etag}
 
@@ -69,14 +81,55 @@ def test_a_header_must_end_within_its_limit() -> None:
         assert {marker.outcome for marker in markers} == {"NO_HEADER"}
 
 
-def test_an_object_that_was_not_read_to_its_end_has_no_digest() -> None:
+def test_every_byte_is_hashed_also_where_a_split_ends_with_a_chunk_and_no_line_begins() -> None:
     bucket = Bucket()
-    large = bucket.put("large.csv", b"PK\x03\x04" + b"x" * (3 << 20), etag="parts-2")
-    small = bucket.put("small.csv", b"PK\x03\x04", etag="parts-1")
-    assert [marker.digest for file in (large, small) for marker in read(bucket, file, 1 << 25, True)[1]] == [
-        None,
-        hashlib.md5(b"PK\x03\x04").digest(),
+    # Splits 1 to 3 hold nothing but the inside of one line.
+    data = b"a,b,c\n" + b"x" * (4 * CHUNK_BYTES) + b"\n1,2,3\n"
+    file = bucket.put("a.csv", data)
+    _, markers = read(bucket, file, CHUNK_BYTES, False, CHUNK_BYTES)
+    assert [(part.began_at is None, part.hashed) for part in markers] == [
+        (False, CHUNK_BYTES),
+        (True, CHUNK_BYTES),
+        (True, CHUNK_BYTES),
+        (True, CHUNK_BYTES),
+        (False, 13),
     ]
+    assert content_digests(markers, {1: len(data)}) == {1: digest_of(data, CHUNK_BYTES)}
+
+
+def test_gzip_is_known_by_its_bytes_as_stored() -> None:
+    bucket = Bucket()
+    data = gzip.compress(b"a,b,c\n" + b"1,2,3\n" * 1000, mtime=0)
+    _, markers = read(bucket, bucket.put("a.csv.gz", data), 100, False, 16)
+    assert content_digests(markers, {1: len(data)}) == {1: digest_of(data, 16)}
+
+
+def test_the_etag_is_no_part_of_the_content() -> None:
+    bucket = Bucket()
+    etags = [None, "0123456789abcdef0123456789abcdef-2", "0123456789abcdef0123456789abcdef"]
+    files = [bucket.put(f"{n}.csv", b"a,b,c\n1,2,3\n", etag) for n, etag in enumerate(etags)]
+    digests = [content_digests(read(bucket, file, 100, True)[1], {file.file_id: file.size})[file.file_id] for file in files]
+    assert digests == [digest_of(b"a,b,c\n1,2,3\n", 1)] * 3
+
+
+def test_a_file_that_is_rejected_by_its_beginning_has_no_digest() -> None:
+    bucket = Bucket()
+    file = bucket.put("large.csv", b"PK\x03\x04" + b"x" * (3 << 20))
+    assert content_digests(read(bucket, file, 1 << 25, True)[1], {1: file.size}) == {}
+
+
+def test_a_file_of_which_bytes_are_missing_never_counts() -> None:
+    markers = [Marker(1, 0, hashed=256, blocks=b"a" * 32), Marker(1, 1, hashed=10, blocks=b"b" * 32)]
+    assert len(content_digests(markers, {1: 266})) == 1
+    with pytest.raises(S3Unavailable, match="file 1: 266 of 267 bytes were read"):
+        content_digests(markers, {1: 267})
+
+
+def test_the_header_travels_as_it_is_written_on_the_first_split_only() -> None:
+    bucket = Bucket()
+    file = bucket.put("a.csv", b'\xef\xbb\xbf\n C ;"b";a;\xff\r\n' + b"1;2;3;4\n" * 10)
+    _, markers = read(bucket, file, 30, False)
+    assert [part.header_text for part in markers] == [' C ;"b";a;\\xff', None, None, None]
 
 
 def test_rows_travel_in_batches_of_bounded_size() -> None:

@@ -22,14 +22,21 @@ def test_an_empty_file_is_read_too() -> None:
 
 
 def test_a_large_file_is_cut_into_equal_pieces_without_gaps() -> None:
-    splits = plan_splits([file(1, 100)], 32)
+    splits = plan_splits([file(1, 100)], 32, block_bytes=1)
     assert [(split.number, split.start, split.end) for split in splits] == [(0, 0, 25), (1, 25, 50), (2, 50, 75), (3, 75, 100)]
     assert not any(split.is_whole for split in splits)
 
 
+def test_borders_are_multiples_of_a_block_and_splits_no_larger_than_asked_for() -> None:
+    splits = plan_splits([file(1, 103)], 32, block_bytes=10)
+    assert [(split.start, split.end) for split in splits] == [(0, 20), (20, 50), (50, 80), (80, 103)]
+    assert [(split.start, split.end) for split in plan_splits([file(1, 25)], 3, block_bytes=10)] == [(0, 10), (10, 20), (20, 25)]
+    assert {split.start % (256 << 10) for split in plan_splits([file(1, 100 * MB + 7)], 3 * MB + 1)} == {0}
+
+
 def test_compressed_and_named_files_stay_whole() -> None:
     files = [file(1, 100, "a.csv.GZ"), file(2, 100), file(3, 100)]
-    assert [split.file.file_id for split in plan_splits(files, 60, whole=frozenset({2}))] == [1, 2, 3, 3]
+    assert [split.file.file_id for split in plan_splits(files, 60, whole=frozenset({2}), block_bytes=1)] == [1, 2, 3, 3]
 
 
 def test_a_small_batch_is_one_task() -> None:
@@ -81,7 +88,7 @@ def test_a_rejected_file_has_no_borders() -> None:
 
 
 def test_a_marker_survives_its_journey() -> None:
-    marker = Marker(1, 2, "NOT_CSV", 'a "detail" é', 3, 4, 5, 6, b"\x00\xff", ("a", "ü\n"), "\t")
+    marker = Marker(1, 2, "NOT_CSV", 'a "detail" é', 3, 4, 5, 6, 7, b"\x00\xff", ("a", "ü\n"), "\t", '"a"\tü')
     assert Marker.from_json(marker.to_json()) == marker
     assert Marker.from_json(Marker(1, 0).to_json()) == Marker(1, 0)
 

@@ -1,0 +1,164 @@
+"""The commands `quarantine list`, `show` and `export`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli_options import Debug, Env, Json, configuration
+from app.config import Config
+from app.core.contract import load_contract
+from app.core.masking import MASK, masked, sensitive_columns
+from app.errors import UsageError
+
+if TYPE_CHECKING:
+    from app.mysql import Database
+    from app.quarantine import Exported, Finding, RejectedRow
+
+quarantine_app = typer.Typer(help="Rejected rows: what they are, why, and their text to mend.", no_args_is_help=True)
+
+FileName = Annotated[str, typer.Argument(metavar="FILE", help="A file's id, its key, or its key below the source prefix.")]
+ReasonCode = Annotated[str | None, typer.Option("--reason", help="Only this reason, such as INVALID_DATE.")]
+
+
+def _open(env: str) -> tuple[Config, Database]:
+    from app.mysql import Database
+    from app.schema import require_current
+
+    config = configuration(env)
+    db = Database(config.mysql)
+    require_current(db)
+    return config, db
+
+
+@quarantine_app.command("list", epilog="Example: ./spark-submit.sh quarantine list --since 2024-05-01")
+def list_command(
+    file: Annotated[str | None, typer.Option("--file", help="Only this file: its id, or its key with all its versions.")] = None,
+    reason: ReasonCode = None,
+    since: Annotated[datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="Only what was loaded since this day.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most lines, newest files first.")] = 100,
+    as_json: Json = False,
+    env: Env = "dev",
+    debug: Debug = False,
+) -> None:
+    """List rejected rows by file and reason, with the first line, column and value of each. A row with two reasons counts in both."""
+    from app.quarantine import find_files, list_findings
+
+    config, db = _open(env)
+    hidden = sensitive_columns(load_contract(config.contract_path))
+    files = [found.id for found in find_files(db, config.s3.source_prefix, file)] if file is not None else None
+    day = since.date() if since else None
+    found = list_findings(db, hidden, files=files, reason=reason.upper() if reason else None, since=day, limit=limit)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], default=str))
+    else:
+        _print_findings(found, is_cut=len(found) == limit)
+
+
+def _print_findings(found: list[Finding], *, is_cut: bool) -> None:
+    from app.quarantine import printable
+
+    names = ("id", "file", "state", "reason", "rows", "line", "column", "value", "loaded")
+    table = Table(*names)
+    for one in found:
+        where = (one.first_line, one.first_column, one.first_value)
+        cells = (one.file_id, one.file, one.state, one.reason, one.rows, *where, one.load_date)
+        table.add_row(*(Text(printable(str(cell)) if cell is not None else "", overflow="fold") for cell in cells))
+    if found:
+        Console().print(table)
+    print(f"{len(found)} lines{', perhaps more: see --limit' if is_cut else ''}" if found else "no rejected rows")
+
+
+@quarantine_app.command("show", epilog="Example: ./spark-submit.sh quarantine show 17 --limit 5")
+def show_command(
+    file: FileName,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most rows, in the order of lines.")] = 20,
+    reason: ReasonCode = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Also show values of sensitive columns, and the text of rows.")] = False,
+    env: Env = "dev",
+    debug: Debug = False,
+) -> None:
+    """Show the rejected rows of a file: line, every reason with column and value, and the text.
+
+    Where the contract has a sensitive column, its values and all texts are hidden unless --reveal is given.
+    """
+    from app.quarantine import find_file, first_rows, printable, rejected_rows
+    from app.s3 import make_client
+
+    config, db = _open(env)
+    hidden = frozenset[str]() if reveal else sensitive_columns(load_contract(config.contract_path))
+    booked = find_file(db, config.s3.source_prefix, file)
+    rows = rejected_rows(db, make_client(config.s3), config.s3, booked)
+    print(f"file {booked.id} {printable(booked.key)}")
+    for row in first_rows(rows, limit, reason.upper() if reason else None):
+        print("\n".join(_lines_of(row, hidden)))
+    if hidden:
+        print("texts are hidden, as the contract has sensitive columns; --reveal shows them", file=sys.stderr)
+
+
+def _lines_of(row: RejectedRow, hidden: frozenset[str]) -> list[str]:
+    """Show one row. Any text may hold a sensitive value, also one whose columns could not be told apart."""
+    from app.quarantine import printable
+
+    lines = [f"line {row.line}"]
+    for reason in row.reasons:
+        value = masked(reason.value, reason.column, hidden)
+        lines.append("  " + " ".join(text for text in (reason.code, reason.column, f"= {value}" if value is not None else None) if text))
+    return [printable(line) for line in [*lines, f"  | {MASK if hidden else row.raw}"]]
+
+
+@quarantine_app.command("export", epilog="Example: ./spark-submit.sh quarantine export 17 --out mend.csv")
+def export_command(
+    file: FileName,
+    out: Annotated[str, typer.Option("--out", help="A new file; - for standard output.")] = "-",
+    env: Env = "dev",
+    debug: Debug = False,
+) -> None:
+    """Write the rejected rows of a file as a CSV to mend and drop again: its own header, then each row's text in the order of lines.
+
+    It holds the real text, also of sensitive columns, in the encoding of the contract. Drop it under a new name.
+    """
+    from app.quarantine import export_rows, find_file, header_of, printable, rejected_rows
+    from app.s3 import make_client
+
+    config, db = _open(env)
+    booked = find_file(db, config.s3.source_prefix, file)
+    rows = rejected_rows(db, make_client(config.s3), config.s3, booked)
+    encoding = load_contract(config.contract_path).settings.encoding
+    # Asked for first: a file without rejected rows has none either, and says so better.
+    first = next(rows)
+    header = header_of(db, booked)
+
+    def write(target: BinaryIO) -> Exported:
+        return export_rows((row for part in ((first,), rows) for row in part), header, encoding, target)
+
+    exported = write(sys.stdout.buffer) if out == "-" else _write_new(Path(out), write)
+    print(f"{exported.rows} rows of file {booked.id} {printable(booked.key)} exported", file=sys.stderr)
+    if exported.left_out:
+        lines = ", ".join(str(line) for line in exported.lines)
+        print(f"{exported.left_out} lines were too long to be kept and are left out, first of them {lines}", file=sys.stderr)
+
+
+def _write_new(path: Path, write: Callable[[BinaryIO], Exported]) -> Exported:
+    """Write a file that only its owner may read; none of it stays when that fails."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as exc:
+        raise UsageError(f"{str(path)!r}: {exc.strerror}", cure="name a new file in a folder that exists") from exc
+    try:
+        with os.fdopen(descriptor, "wb") as target:
+            return write(target)
+    except BaseException:
+        path.unlink()
+        raise

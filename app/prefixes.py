@@ -1,0 +1,24 @@
+"""Where the job's own folders lie on S3. Pure."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from app.config import S3Config
+
+QUARANTINE_FOLDER = "quarantine/"
+
+
+def quarantine_prefix(config: S3Config) -> str:
+    """Return the prefix of the quarantine; it lies below the error prefix, beside the rejected files."""
+    return config.error_prefix + QUARANTINE_FOLDER
+
+
+def quarantine_part_prefix(config: S3Config, load_date: date, reason: str, batch_key: str) -> str:
+    """Return the S3 prefix of one part of the quarantine."""
+    return f"{quarantine_prefix(config)}load_date={load_date}/reason={reason}/batch_key={batch_key}/"
+
+
+def pending_part_prefix(config: S3Config, batch_key: str) -> str:
+    """Return the S3 prefix of one pending part."""
+    return f"{config.pending_prefix}batch_key={batch_key}/"

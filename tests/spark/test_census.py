@@ -1,0 +1,68 @@
+"""Exact figures of a classified batch: the first fault of each reason, and accepted rows with warnings."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from app.census import Census, count_rejects, count_warnings
+from app.core.contract import Column, Contract
+from app.ledger_types import Reject, RuleWarning
+from tests.frames import FAULTS
+
+pytestmark = pytest.mark.spark
+
+CONTRACT = Contract((Column("a", "int"), Column("b", "int"), Column("email", "string", sensitive=True)))
+
+
+@pytest.fixture(scope="module")
+def rejected(spark: SparkSession) -> DataFrame:
+    rows = [
+        (1, 9, [("INVALID_INT", "a", "early")]),
+        (1, 5, [("INVALID_INT", "b", "z"), ("INVALID_INT", "a", "first by line, second by place"), ("TOO_LONG", "email", "m@x")]),
+        (1, 7, [("TOO_FEW_FIELDS", None, "3"), ("TOTAL", "a,email", "5,m@x")]),
+        (2, 3, [("INVALID_ENCODING", "b", "x" * 1000)]),
+    ]
+    return spark.createDataFrame(rows, f"_file_id bigint, _line bigint, _faults {FAULTS}")
+
+
+def test_each_reason_has_its_first_line_column_and_value(rejected: DataFrame) -> None:
+    assert sorted(count_rejects(rejected, CONTRACT), key=lambda reject: (reject.file_id, reject.reason_code)) == [
+        Reject(1, "INVALID_INT", 3, 5, "b", "z"),
+        Reject(1, "TOO_FEW_FIELDS", 1, 7, None, "3"),
+        Reject(1, "TOO_LONG", 1, 5, "email", "***"),
+        Reject(1, "TOTAL", 1, 7, "a,email", "***"),
+        Reject(2, "INVALID_ENCODING", 1, 3, "b", "x" * 200),
+    ]
+
+
+def test_warnings_are_counted_by_file_and_rule(spark: SparkSession) -> None:
+    rows = [(1, 9, ["odd", "late"]), (1, 4, ["odd"]), (1, 2, None), (2, 3, ["late"])]
+    found = count_warnings(spark.createDataFrame(rows, "_file_id bigint, _line bigint, _warnings array<string>"))
+    assert sorted(found, key=lambda one: (one.file_id, one.rule)) == [
+        RuleWarning(1, "late", 1, 9),
+        RuleWarning(1, "odd", 2, 4),
+        RuleWarning(2, "late", 1, 3),
+    ]
+
+
+def test_the_census_counts_warned_rows_that_are_not_rejected(spark: SparkSession) -> None:
+    rows = [
+        (1, "loaded", "2024-01", 5, "1.50", None, ["odd", "late"]),
+        (1, "loaded", "2024-01", 5, "2.50", None, None),
+        (1, "pending", "2024-01", 5, "9.00", None, ["odd"]),
+        (1, "rejected", None, None, None, "TOTAL", ["odd"]),
+        (1, "split", None, None, None, None, None),
+    ]
+    schema = (
+        "_file_id bigint, _outcome string, sales_month string, store_id int, total_cost string, _reason string, _warnings array<string>"
+    )
+    frame = spark.createDataFrame(rows, schema).withColumn("total_cost", F.col("total_cost").cast("decimal(18,4)"))
+    census = Census.take(frame)
+    assert census.warned == 2
+    assert census.by_file == {1: {"loaded": 2, "pending": 1, "rejected": 1}}
+    assert [(part.sales_month, part.store_id, part.rows, part.amount) for part in census.facts] == [("2024-01", 5, 2, Decimal("4.0000"))]
+    assert census.by_reason == {"TOTAL": 1}
