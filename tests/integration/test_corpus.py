@@ -28,7 +28,7 @@ from app.core.keys import ignore_rule
 from app.local import LocalEnv
 from app.s3 import list_all
 from tests.corpus.build import body
-from tests.corpus.expected import CASES, DUPLICATE, SETTINGS, Case
+from tests.corpus.expected import CASES, COMMITTED, DUPLICATE, SETTINGS, Case
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -172,7 +172,15 @@ def test_every_rejected_row_is_in_the_quarantine_with_its_line_and_all_its_reaso
         }
         for key, rows in run.quarantine.items()
     }
-    assert found == {case.key: dict(case.rejected) for case in run.originals if case.rejected}
+    assert found == {case.key: dict(case.rejected) for case in run.originals if case.rejected and case.state == COMMITTED}
+
+
+def test_the_reasons_of_a_file_with_too_many_bad_rows_are_kept_though_the_file_lies_in_the_error_prefix_as_a_whole(run: Run) -> None:
+    rows = run.world.rows(
+        "SELECT r.reason_code, r.row_count, r.first_line, r.first_column FROM file_reject r JOIN source_file f ON f.id = r.file_id"
+        " WHERE f.reason_code = 'REJECT_RATIO' ORDER BY r.first_line"
+    )
+    assert [tuple(row.values()) for row in rows] == [("INVALID_INT", 2, 2, "customer_id")]
 
 
 def test_the_quarantine_names_the_file_and_files_a_row_under_its_first_reason(run: Run) -> None:
