@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import app
-from app import cli, verdicts
+from app import cli, ledger_isolation, verdicts
 from app.core import preamble, quality, record_rules
 from app.core.contract import load_contract
 from app.errors import PipelineError, TerminalError, TransientError
@@ -24,6 +24,8 @@ FILE_REASONS = {
     preamble.UNREADABLE: "The gzip data is damaged or ends too early.",
     verdicts.REJECT_RATIO: "A larger share of its rows is rejected than `settings.max_reject_ratio` of the contract allows. None of them is"
     " loaded, and all count as rejected; `file_reject` and `quarantine list` keep the reasons of the bad ones.",
+    ledger_isolation.FAILED_REASON: "Every attempt at a batch of this file alone has failed; the detail is the last error. The state"
+    " is `FAILED`.",
 }
 ROW_REASONS = {
     record_rules.TOO_FEW_FIELDS: "Fewer fields than the header.",
@@ -59,7 +61,9 @@ def error_classes() -> list[type[PipelineError]]:
 
 def errors_page() -> str:
     """Describe every error, and every reason against a file or a row."""
-    assert set(FILE_REASONS) == {*preamble.FILE_REASONS, verdicts.REJECT_RATIO}, "a reason against a file has no meaning here"
+    assert set(FILE_REASONS) == {*preamble.FILE_REASONS, verdicts.REJECT_RATIO, ledger_isolation.FAILED_REASON}, (
+        "a reason against a file has no meaning here"
+    )
     assert set(ROW_REASONS) == {*record_rules.REASONS, *quality.ROW_FAULTS}, "a reason against a row has no meaning here"
     intro = [
         "An error is one line on standard error: its code, what happened, what to do. `--debug` shows the trace as well.",
