@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -19,28 +18,20 @@ from pyspark.errors import PySparkException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from app.core.marts import MARTS
-from app.errors import BatchFailed, LedgerError, PipelineError, SparkGone, TransientError
+from app.errors import BatchFailed, LedgerError, OwnershipError, PipelineError, SparkGone, TransientError
 from app.evaluate import Evaluation, Job, evaluate
 from app.failpoints import failpoint
+from app.last_look import InputChanged, check_inputs
 from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
-from app.ledger_types import Attempt, FileState, Outcome
-from app.leftovers import clear_leftovers
+from app.ledger_types import Attempt, Outcome
+from app.leftovers import clear_leftovers, remove_outputs
 from app.mysql import Tx
 from app.outputs import write_outputs
-from app.s3 import head, is_same_version
 from app.sinks.marts import Totals, check_stage, merge
 from app.spark_errors import spark_error
 from app.steps import step
 
 log = logging.getLogger(__name__)
-
-
-class InputChanged(TransientError):
-    """A file of the batch was overwritten or deleted while it was being read; the batch is done again without it."""
-
-    code = "INPUT_CHANGED"
-    cause = "A producer overwrote or deleted an object between its discovery and the commit."
-    cure = "nothing to do: the new version is loaded as a file of its own"
 
 
 def process_batch(job: Job, batch_id: int) -> None:
@@ -83,7 +74,7 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
             job.ledger.plan_outcome(attempt, outcome)
         written = write_outputs(job, attempt, evaluation)  # 5, 6
         with step(attempt.batch_key, "check_inputs"):
-            _check_inputs(job, attempt, outcome)
+            check_inputs(job, attempt, outcome)
         with step(attempt.batch_key, "commit"):
             commit(job, attempt, outcome, written, evaluation.dimensions.version)  # 7
     except InputChanged as exc:
@@ -92,6 +83,8 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
     except Exception as exc:
         error = _as_own(exc)
         _note_failure(job, attempt, error)
+        if isinstance(error, OwnershipError) and evaluation is not None:
+            _take_back(job, attempt, _outcome(evaluation))
         raise error from exc
     finally:
         if evaluation is not None:
@@ -111,29 +104,6 @@ def _outcome(evaluation: Evaluation) -> Outcome:
         warnings=evaluation.warnings,
         headers=evaluation.headers,
     )
-
-
-def _check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
-    """Look at every file once more before the commit: what was read must still be what is there.
-
-    Raises:
-        InputChanged: it is not; the files concerned are OVERWRITTEN or GONE in the ledger, and nothing of them is loaded.
-    """
-    if attempt.operation is not None:
-        return
-    client = job.clients()
-    booked = {result.file_id for result in outcome.files}
-    versions = [(file.id, file.version) for file in attempt.files if file.id in booked]
-    with ThreadPoolExecutor(job.config.s3.max_connections) as pool:
-        seen = list(pool.map(lambda item: head(client, item[1].bucket, item[1].key), versions))
-    lost = {
-        file_id: FileState.GONE if now is None else FileState.OVERWRITTEN
-        for (file_id, version), now in zip(versions, seen, strict=True)
-        if now is None or not is_same_version(now, version)
-    }
-    if lost:
-        job.ledger.drop_files(attempt.batch_id, lost)
-        raise InputChanged(f"files {sorted(lost)} changed before the commit")
 
 
 def commit(job: Job, attempt: Attempt, outcome: Outcome, written: Totals, dimension_version: int) -> None:
@@ -162,6 +132,14 @@ def commit(job: Job, attempt: Attempt, outcome: Outcome, written: Totals, dimens
         close_batch(tx, attempt, outcome, dimension_version)
 
     job.ledger.write(final)
+
+
+def _take_back(job: Job, attempt: Attempt, outcome: Outcome) -> None:
+    """Remove what we have written since our successor cleaned up after us."""
+    try:
+        remove_outputs(job.clients(), job.config, attempt.batch_key, outcome)
+    except PipelineError as exc:
+        log.warning("batch=%s was taken over, and what it wrote could not be removed: %s", attempt.batch_key, exc)
 
 
 def _as_own(exc: Exception) -> PipelineError:

@@ -6,6 +6,7 @@ Each method is one transaction; the writing ones first prove our epoch (design: 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from app import ledger_isolation, ledger_plan, ledger_sql
@@ -80,9 +81,17 @@ class Ledger:
         return self.write(lambda tx: ledger_sql.begin(tx, batch_id, self.epoch, contract_hash))
 
     def dead_attempts(self, alive: str | None) -> list[str]:
-        """Return the keys of open attempts other than `alive`: their leftovers must go."""
+        """Return the keys of open attempts other than `alive`: their leftovers must go.
+
+        Read as the owner: a zombie must not take its successor's attempt for a dead one and delete what that is writing.
+        """
         sql = "SELECT batch_key FROM batch_attempt WHERE state = 'OPEN' AND batch_key <> %s"
-        return [row["batch_key"] for row in self.db.run(lambda tx: tx.rows(sql, (alive or "",)))]
+        return [row["batch_key"] for row in self.write(lambda tx: tx.rows(sql, (alive or "",)))]
+
+    def owned_at(self) -> datetime:
+        """Return a moment (UTC) at which we were the owner: what a successor writes is younger."""
+        found: datetime = self.write(lambda tx: tx.scalar("SELECT UTC_TIMESTAMP(6)"))
+        return found.replace(tzinfo=UTC)
 
     def files_in_force(self, digests: set[bytes]) -> dict[bytes, int]:
         """Return which of these contents already count in the marts: digest -> the first file that holds it."""

@@ -46,7 +46,7 @@ def _staged(key: str, f: FileResult) -> tuple[object, ...]:
 
 def _insert_findings(tx: Tx, key: str, outcome: Outcome) -> None:
     tx.executemany(
-        "INSERT INTO file_reject (file_id, batch_key, reason_code, row_count, first_line, first_column, first_value)"
+        "INSERT INTO file_reject (file_id, batch_key, reason_code, row_count, first_line, first_column, first_text)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",
         [
             (
@@ -56,7 +56,7 @@ def _insert_findings(tx: Tx, key: str, outcome: Outcome) -> None:
                 r.rows,
                 r.first_line,
                 _cut(r.first_column, MOST_COLUMN_CHARS),
-                _cut(r.first_value, MOST_VALUE_CHARS),
+                _cut(r.first_text, MOST_VALUE_CHARS),
             )
             for r in outcome.rejects
         ],

@@ -109,14 +109,14 @@ class QuarantinePart:
 
 @dataclass(frozen=True)
 class Reject:
-    """Rows of one file rejected for one reason, and where the first one stands. `first_value` never shows a sensitive value."""
+    """Rows of one file rejected for one reason, and where the first one stands. `first_text` never shows a sensitive value."""
 
     file_id: int
     reason_code: str
     rows: int
     first_line: int | None
     first_column: str | None
-    first_value: str | None = None
+    first_text: str | None = None
 
 
 @dataclass(frozen=True)

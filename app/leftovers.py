@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from app.config import Config
 from app.core.marts import MARTS
 from app.ledger import Ledger
+from app.ledger_types import Outcome
 from app.mysql import Tx
 from app.prefixes import pending_part_prefix, quarantine_part_prefix, quarantine_prefix
-from app.s3 import S3Client, list_page
-from app.s3_changes import abort_uploads, delete_below
+from app.s3 import S3Client, list_all
+from app.s3_changes import abort_uploads, delete_below, delete_keys
 from app.sinks.facts import part_prefix
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,7 @@ MAGIC_FOLDER = "__magic_job-"
 def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str | None) -> int:
     """Remove what every open attempt but `alive` left on S3 and in MySQL. Returns how many attempts were buried."""
     dead = ledger.dead_attempts(alive)
+    before = ledger.owned_at() if dead else None
     for batch_key in dead:
         for prefix in _planned_prefixes(ledger, config, batch_key):
             delete_below(client, config.s3.bucket, prefix)
@@ -28,17 +31,31 @@ def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str
         clear_rows(ledger, batch_key)
         ledger.bury(batch_key)
         log.info("leftovers of attempt=%s removed", batch_key)
-    if dead:
-        clear_magic_trees(client, config)
+    if before is not None:
+        clear_magic_trees(client, config, before)
     return len(dead)
 
 
-def clear_magic_trees(client: S3Client, config: Config) -> None:
-    """Remove the commit bookkeeping of killed jobs below every prefix that Spark writes to; only when no job runs."""
+def clear_magic_trees(client: S3Client, config: Config, before: datetime) -> None:
+    """Remove the commit bookkeeping of killed jobs below every prefix that Spark writes to; only when no job of ours runs.
+
+    Args:
+        client: the S3 client.
+        config: the configuration.
+        before: a moment at which we were the owner; younger trees may be those of a successor's running jobs.
+    """
     for prefix in _written_prefixes(config):
-        page, _ = list_page(client, config.s3.bucket, prefix + MAGIC_FOLDER)
-        if page:
-            delete_below(client, config.s3.bucket, prefix + MAGIC_FOLDER)
+        old = [v.key for v in list_all(client, config.s3.bucket, prefix + MAGIC_FOLDER) if v.last_modified <= before]
+        delete_keys(client, config.s3.bucket, old)
+
+
+def remove_outputs(client: S3Client, config: Config, batch_key: str, outcome: Outcome) -> None:
+    """Remove what an attempt of ours has written, after another instance took over and buried it: only we know that it came late."""
+    facts = [part_prefix(config.s3, part.sales_month, part.store_id, batch_key) for part in outcome.facts]
+    rejected = [quarantine_part_prefix(config.s3, part.load_date, part.reason, batch_key) for part in outcome.quarantine]
+    pending = [pending_part_prefix(config.s3, batch_key)] if outcome.pending_rows else []
+    for prefix in facts + rejected + pending:
+        delete_below(client, config.s3.bucket, prefix)
 
 
 def clear_rows(ledger: Ledger, batch_key: str) -> None:

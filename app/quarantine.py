@@ -48,7 +48,7 @@ class Finding:
     rows: int
     first_line: int | None
     first_column: str | None
-    first_value: str | None
+    first_text: str | None
     load_date: date
 
 
@@ -133,7 +133,7 @@ def list_findings(
         conditions.append("b.planned_at >= %s")
         values.append(since)
     sql = (
-        "SELECT r.file_id, f.object_key, f.state, r.reason_code, r.row_count, r.first_line, r.first_column, r.first_value, b.planned_at"
+        "SELECT r.file_id, f.object_key, f.state, r.reason_code, r.row_count, r.first_line, r.first_column, r.first_text, b.planned_at"
         " FROM file_reject r JOIN batch_attempt a ON a.batch_key = r.batch_key JOIN micro_batch b ON b.id = a.batch_id"
         f" JOIN source_file f ON f.id = r.file_id WHERE {' AND '.join(conditions)}"
         " ORDER BY r.file_id DESC, r.row_count DESC, r.reason_code LIMIT %s"
@@ -147,7 +147,7 @@ def list_findings(
             rows=int(row["row_count"]),
             first_line=row["first_line"],
             first_column=row["first_column"],
-            first_value=masked(row["first_value"], row["first_column"], hidden),
+            first_text=masked(row["first_text"], row["first_column"], hidden),
             load_date=row["planned_at"].date(),
         )
         for row in db.run(lambda tx: tx.rows(sql, (*values, limit)))

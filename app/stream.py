@@ -104,7 +104,7 @@ def recover(job: Job, runner: BatchRunner) -> None:
     for line in unfinished_work(job.ledger.db):
         log.warning("last run: %s", line)
     clear_leftovers(job.ledger, job.config, job.clients(), alive=None)
-    clear_magic_trees(job.clients(), job.config)
+    clear_magic_trees(job.clients(), job.config, job.ledger.owned_at())
     runner.finish_planned()
 
 

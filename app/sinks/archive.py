@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 
 from app.config import Config
 from app.errors import LedgerError, TransientError
@@ -59,15 +60,19 @@ def _free_target(client: S3Client, config: Config, file: SourceFile) -> tuple[st
     for number in range(1, MOST_TARGETS + 1):
         target = target_key(config, file, number)
         there = head(client, file.version.bucket, target)
-        if there is None or _is_copy(there, file.version):
+        if there is None or _is_copy(there, file):
             return target, there
     raise LedgerError(f"s3://{file.version.bucket}/{target_key(config, file)} is taken by another object", cure="clean up the archive")
 
 
-def _is_copy(there: ObjectVersion, version: ObjectVersion) -> bool:
-    # The etag of a multipart upload is not kept by a copy; only plain ones can be compared.
-    is_comparable = "-" not in there.etag and "-" not in version.etag
-    return there.size == version.size and (there.etag == version.etag or not is_comparable)
+def _is_copy(there: ObjectVersion, file: SourceFile) -> bool:
+    if there.size != file.version.size:
+        return False
+    if "-" not in there.etag and "-" not in file.version.etag:
+        return there.etag == file.version.etag
+    # The etag of a multipart upload is not kept by a copy. Ours was made after the file was finished; what a restored ledger
+    # finds there under an id that it hands out again is older.
+    return file.finished_at is not None and there.last_modified >= file.finished_at.replace(microsecond=0, tzinfo=UTC)
 
 
 def archive_due(client: S3Client, config: Config, ledger: Ledger, wanted: Callable[[], bool]) -> int:

@@ -34,5 +34,5 @@ ALTER TABLE fact_part MODIFY amount DECIMAL(30, 4) NOT NULL;
 
 -- The last statement, as it is the one that cannot run twice.
 ALTER TABLE file_reject
-  ADD COLUMN first_value VARCHAR(200) DEFAULT NULL COMMENT 'what stood there, *** in a sensitive column',
+  ADD COLUMN first_text VARCHAR(200) DEFAULT NULL COMMENT 'what stood there, *** in a sensitive column',
   ADD KEY by_batch (batch_key);

@@ -190,3 +190,23 @@ def test_a_drop_under_the_name_of_a_version_that_waits_for_its_archive_is_loaded
         wait_until("both versions", lambda: len(world.rows("SELECT 1 FROM source_file WHERE state = 'COMMITTED'")) == 2)
         wait_until("the archive", lambda: world.keys("sales_data/") == [])
     assert world.customer_mart() == {(1, "2024-02"): Decimal(50), (2, "2024-02"): Decimal(50)}
+
+
+def test_an_object_overwritten_between_two_reads_of_it_is_loaded_in_its_new_version_only(world: World, spark: SparkSession) -> None:
+    client = world.client
+    world.set("stream", split_bytes="256k")
+    line = "1,121,sugar,2024-02-01,1,50,1,50\n"
+    client.put_object(Bucket=world.bucket, Key="sales_data/a.csv", Body=(f"{HEADER}\n" + line * 20_000).encode())
+    with fault_proxy(world.config.s3.endpoint_url) as proxy:
+        world.through(proxy.url, spark)
+        # One of the reads of the three splits waits; the others go through before the object changes.
+        slow = Fault(r"^GET \S+/sales_data/a\.csv$", delay=4, times=1)
+        proxy.faults.append(slow)
+        with running(world, spark):
+            wait_until("the reads", lambda: sum(r.method == "GET" and r.key == "sales_data/a.csv" for r in proxy.requests) >= 3)
+            time.sleep(1)
+            client.put_object(Bucket=world.bucket, Key="sales_data/a.csv", Body=row(2).encode())
+            wait_until("the new version", lambda: len(world.keys("sales_data_processed/")) == 1)
+        assert slow.times == 0
+    assert world.customer_mart() == {(2, "2024-02"): Decimal(50)}
+    assert sorted(r["state"] for r in world.rows("SELECT state FROM source_file")) == ["COMMITTED", "OVERWRITTEN"]

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from app.errors import OwnershipError
 from app.ledger import Ledger
+from app.ledger_types import FactPart, Outcome
+from app.leftovers import clear_leftovers, clear_magic_trees, clear_stage
 from app.owner import Ownership
+from app.source.planner import planner_of
+from tests.integration.test_stream import HEADER
 from tests.world import World
 
 pytestmark = pytest.mark.integration
 
 
 def wait_until(what: str, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -72,3 +81,56 @@ def test_a_lock_whose_connection_was_killed_is_taken_again(world: World) -> None
         held.check()
         with pytest.raises(OwnershipError, match="held by"):
             Ownership(world.db, "x", 15)
+
+
+# What a zombie must leave alone, and what it must take back
+
+
+def test_a_zombie_never_cleans_up_behind_its_successor(world: World) -> None:
+    world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\n")
+    facts = "sales_facts/sales_month=2024-02/store_id=121/batch_key={}/part.parquet"
+    with Ownership(world.db, "x", 3600) as zombie:
+        zombies = Ledger(world.db, zombie.epoch)
+        planner_of(world.config, zombies).next_batch(0)
+        began_at = zombies.owned_at()
+        with Ownership(world.db, "x", 0) as successor:
+            theirs = Ledger(world.db, successor.epoch)
+            attempt = theirs.begin(1, "0" * 64)
+            theirs.plan_outcome(attempt, Outcome(facts=(FactPart("2024-02", 121, 1, Decimal(100)),)))
+            for key in (facts.format(attempt.batch_key), "sales_facts/__magic_job-1/x.pendingset"):
+                world.client.put_object(Bucket=world.bucket, Key=key, Body=b"x")
+            with pytest.raises(OwnershipError):
+                clear_leftovers(zombies, world.config, world.client, alive=None)
+            with pytest.raises(OwnershipError):
+                clear_stage(zombies)
+            # A moment at which the zombie was the owner is all that it can have; what is younger stays.
+            clear_magic_trees(world.client, world.config, began_at - timedelta(seconds=2))
+            assert sorted(world.keys("sales_facts/")) == sorted([facts.format(attempt.batch_key), "sales_facts/__magic_job-1/x.pendingset"])
+            clear_magic_trees(world.client, world.config, theirs.owned_at() + timedelta(seconds=1))
+            assert world.keys("sales_facts/") == [facts.format(attempt.batch_key)]
+
+
+def test_a_writer_that_was_taken_over_removes_what_it_wrote_since(
+    world: World, spark: SparkSession, pause_at: Callable[[str], Path]
+) -> None:
+    marker = pause_at("after_facts")
+    rest = "121,sugar,2024-02-01,1,50,2,100"
+    world.drop("a.csv", f"{HEADER}\n1,{rest}\nx,{rest}\n9001,{rest}\n")
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            world.run_once(spark)
+        except BaseException as exc:  # noqa: BLE001 - looked at below
+            failures.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    wait_until("everything is written", marker.exists)
+    assert world.keys("sales_facts/") != [] != world.keys("sales_pending/")
+    world.execute("UPDATE stream_owner SET epoch = epoch + 1")
+    marker.unlink()
+    thread.join(120)
+    assert [type(failure) for failure in failures] == [OwnershipError]
+    assert (world.keys("sales_facts/"), world.keys("sales_pending/"), world.keys("sales_data_error/")) == ([], [], [])
+    assert world.customer_mart() == {}

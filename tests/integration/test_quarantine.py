@@ -48,7 +48,7 @@ def test_a_file_with_too_many_bad_rows_is_rejected_as_a_whole_and_says_why(world
     assert world.customer_mart() == {(1, "2024-02"): Decimal("101.0000")}
     assert world.rows("SELECT COUNT(*) AS n FROM pending_key") == [{"n": 0}]
     assert [key.rsplit("/", 1)[1] for key in world.keys("sales_data_error/2")] == ["bad.csv"]
-    kept = world.rows("SELECT file_id, reason_code, row_count, first_line, first_column, first_value FROM file_reject ORDER BY 1, 2")
+    kept = world.rows("SELECT file_id, reason_code, row_count, first_line, first_column, first_text FROM file_reject ORDER BY 1, 2")
     assert [tuple(row.values()) for row in kept] == [
         (1, "INVALID_DATE", 1, 4, "sales_date", "2024-02-30"),
         (1, "INVALID_INT", 7, 4, "customer_id", "x"),
@@ -87,7 +87,7 @@ def test_a_sensitive_value_is_nowhere_in_mysql_nor_in_the_log(
     world.drop("secret.csv", "\n".join([f"{HEADER},email", GOOD + ",a@b", *rows, ""]).encode(errors="surrogateescape"))
     world.drop("headless.csv", f"{SECRET},{SECRET}\n")
     world.run_once(spark)
-    found = world.rows("SELECT reason_code, first_column, first_value FROM file_reject ORDER BY reason_code")
+    found = world.rows("SELECT reason_code, first_column, first_text FROM file_reject ORDER BY reason_code")
     assert [tuple(row.values()) for row in found] == [
         ("INVALID_ENCODING", "email", "***"),
         ("NOT_MALLORY", "price,email", "***"),
@@ -130,7 +130,7 @@ def test_rejected_rows_are_exported_mended_dropped_again_and_loaded(
     capfd.readouterr()
 
     cli_quarantine.list_command(as_json=True, reason="invalid_date")
-    assert '"first_value": "2024-02-30"' in capfd.readouterr().out
+    assert '"first_text": "2024-02-30"' in capfd.readouterr().out
     cli_quarantine.show_command(name)
     assert capfd.readouterr().out.splitlines() == [
         f"file 1 sales_data/{name}",

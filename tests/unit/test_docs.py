@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 LEFT_BY_TOOLS = {"build", "spark-warehouse", "metastore_db", "__pycache__"}
 
 # Columns that later SQL files add to tables of earlier ones.
-ADDED = {"file_reject": ["first_value"]}
+ADDED = {"file_reject": ["first_text"]}
 
 
 def prose(path: Path) -> str:

@@ -104,7 +104,7 @@ def test_findings_are_filtered_by_parameters_and_masked() -> None:
         "row_count": 2,
         "first_line": 5,
         "first_column": "email",
-        "first_value": "a@b.c",
+        "first_text": "a@b.c",
         "planned_at": datetime(2024, 5, 1, 23, 59),
     }
     db = FakeDb([found])
@@ -284,7 +284,7 @@ def test_json_holds_every_field(capsys: pytest.CaptureFixture[str], monkeypatch:
         "row_count": 2,
         "first_line": 5,
         "first_column": "product_name",
-        "first_value": "x",
+        "first_text": "x",
         "planned_at": datetime(2024, 5, 1),
     }
     config = SimpleNamespace(contract_path=Path(__file__).parents[2] / "conf/contract.yml", s3=SimpleNamespace(source_prefix="sales_data/"))
@@ -299,7 +299,7 @@ def test_json_holds_every_field(capsys: pytest.CaptureFixture[str], monkeypatch:
             "rows": 2,
             "first_line": 5,
             "first_column": "product_name",
-            "first_value": "x",
+            "first_text": "x",
             "load_date": "2024-05-01",
         }
     ]

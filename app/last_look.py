@@ -1,0 +1,41 @@
+"""The last look at a batch's inputs: what was read must still be what is there when the batch is committed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from app.errors import TransientError
+from app.evaluate import Job
+from app.ledger_types import Attempt, FileState, Outcome
+from app.s3 import head, is_same_version
+
+
+class InputChanged(TransientError):
+    """A file of the batch was overwritten or deleted while it was being read; the batch is done again without it."""
+
+    code = "INPUT_CHANGED"
+    cause = "A producer overwrote or deleted an object between its discovery and the commit."
+    cure = "nothing to do: the new version is loaded as a file of its own"
+
+
+def check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
+    """Look at every file once more before the commit: what was read must still be what is there.
+
+    Raises:
+        InputChanged: it is not; the files concerned are OVERWRITTEN or GONE in the ledger, and nothing of them is loaded.
+    """
+    if attempt.operation is not None:
+        return
+    client = job.clients()
+    booked = {result.file_id for result in outcome.files}
+    versions = [(file.id, file.version) for file in attempt.files if file.id in booked]
+    with ThreadPoolExecutor(job.config.s3.max_connections) as pool:
+        seen = list(pool.map(lambda item: head(client, item[1].bucket, item[1].key), versions))
+    lost = {
+        file_id: FileState.GONE if now is None else FileState.OVERWRITTEN
+        for (file_id, version), now in zip(versions, seen, strict=True)
+        if now is None or not is_same_version(now, version)
+    }
+    if lost:
+        job.ledger.drop_files(attempt.batch_id, lost)
+        raise InputChanged(f"files {sorted(lost)} changed before the commit")
