@@ -91,6 +91,11 @@ def _side_by_side(job: Job, attempt: Attempt, tasks: list[Callable[[], Totals | 
     with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="sink") as pool:
         futures = [pool.submit(inheritable_thread_target(job.spark)(run), task) for task in tasks]
         done, _ = wait(futures, return_when="FIRST_EXCEPTION")
-        if any(future.exception() for future in done):
-            context.cancelJobGroup(attempt.batch_key)
+        first = next((failure for future in done if (failure := future.exception()) is not None), None)
+        if first is not None:
+            # Also what is still being planned and would only then become a job.
+            context._jsc.sc().cancelJobGroupAndFutureJobs(attempt.batch_key)
+    if first is not None:
+        # The others fail by the cancellation, which says nothing of the cause.
+        raise first
     return [future.result() for future in futures]

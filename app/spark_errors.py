@@ -64,5 +64,5 @@ def _message(text: str) -> str:
 
 
 def _short(line: str) -> str:
-    plain = _NOISE.sub("", re.sub(r"^Caused by: ", "", line))
+    plain = _NOISE.sub("", re.sub(r"^(Caused by)?: ", "", line))
     return plain if len(plain) <= LONGEST_LINE else plain[: LONGEST_LINE - 3] + "..."

@@ -35,14 +35,18 @@ ADMIN, JOB, READER = "salestream_admin", "salestream_job", "salestream_reader"
 GRANTS = REPOSITORY / "scripts" / "sql" / "grants.sql"
 
 
+_users: dict[tuple[str, int], dict[str, str]] = {}
+
+
 def make_users(root: pymysql.Connection) -> dict[str, str]:
-    """Make the users of grants.sql, with a new password for this test. Returns password by user."""
-    users = {user: uuid.uuid4().hex for user in (ADMIN, JOB, READER)}
-    with root.cursor() as cursor:
-        for user, password in users.items():
-            cursor.execute(f"CREATE USER IF NOT EXISTS '{user}'@'%%' IDENTIFIED BY %s", (password,))
-            cursor.execute(f"ALTER USER '{user}'@'%%' IDENTIFIED BY %s", (password,))
-    return users
+    """Make the users of grants.sql, once for each server. Returns password by user."""
+    server = (root.host, root.port)
+    if server not in _users:
+        _users[server] = {user: uuid.uuid4().hex for user in (ADMIN, JOB, READER)}
+        with root.cursor() as cursor:
+            for user, password in _users[server].items():
+                cursor.execute(f"CREATE USER '{user}'@'%%' IDENTIFIED BY %s", (password,))
+    return _users[server]
 
 
 def grant(root: pymysql.Connection, database: str, *users: str) -> None:

@@ -263,7 +263,7 @@ def test_a_prefix_that_is_refused_in_a_batch_stops_the_run_at_once_with_nothing_
             world.run_once(spark)
         proxy.faults.clear()
         assert "\n" not in str(caught.value)
-        assert world.rows("SELECT failures FROM micro_batch") == [{"failures": 1}]
+        assert world.rows("SELECT state, attempt, failures FROM micro_batch") == [{"state": "STARTED", "attempt": 1, "failures": 0}]
         assert world.customer_mart() == {}
         world.run_once(spark)
     assert world.states() == {"a.csv": "COMMITTED"}
@@ -275,3 +275,4 @@ def test_a_privilege_that_is_revoked_under_the_stream_is_named(world: World, spa
     with pytest.raises(PipelineError, match=r"^MYSQL .*INSERT command denied .*stage_customers_data_mart"):
         world.run_once(spark)
     assert world.customer_mart() == {}
+    assert world.states() == {"a.csv": "CLAIMED"}

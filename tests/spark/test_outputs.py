@@ -1,0 +1,43 @@
+"""Outputs side by side: the first failure is the one that is told, not those that its cancellation makes."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from app.errors import MySqlError
+from app.outputs import _side_by_side
+
+pytestmark = pytest.mark.spark
+
+
+def test_the_failure_that_came_first_is_raised_though_a_cancelled_job_stands_before_it(spark: SparkSession) -> None:
+    begun: list[float] = []
+
+    def slow() -> None:
+        begun.append(time.monotonic())
+        # Many short tasks, five minutes of them: a cancelled job starts no further ones.
+        spark.sparkContext.parallelize(range(600), 600).foreach(lambda _: time.sleep(0.5))
+
+    def denied() -> None:
+        while not begun:
+            time.sleep(0.01)
+        time.sleep(1)
+        raise MySqlError("INSERT command denied")
+
+    job: Any = SimpleNamespace(spark=spark)
+    attempt: Any = SimpleNamespace(batch_key="7-1-1")
+    with pytest.raises(MySqlError, match="denied"):
+        _side_by_side(job, attempt, [slow, denied])
+    # The slow job was cancelled and waited for; alone it takes many minutes.
+    assert time.monotonic() - begun[0] < 60
+
+
+def test_results_come_in_the_order_of_the_tasks(spark: SparkSession) -> None:
+    job: Any = SimpleNamespace(spark=spark)
+    attempt: Any = SimpleNamespace(batch_key="7-1-2")
+    assert _side_by_side(job, attempt, [lambda: time.sleep(0.2), lambda: 5]) == [None, 5]
