@@ -70,12 +70,12 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
         if evaluation.lost:
             job.ledger.drop_files(batch_id, evaluation.lost)
         outcome = _outcome(evaluation)
-        with step(attempt.batch_key, "plan"):
+        with step(attempt.batch_key, "plan", files=len(outcome.files), parts=len(outcome.facts)):
             job.ledger.plan_outcome(attempt, outcome)
         written = write_outputs(job, attempt, evaluation)  # 5, 6
-        with step(attempt.batch_key, "check_inputs"):
+        with step(attempt.batch_key, "check_inputs", files=len(outcome.files)):
             check_inputs(job, attempt, outcome)
-        with step(attempt.batch_key, "commit"):
+        with step(attempt.batch_key, "commit", files=len(outcome.files), rows_loaded=outcome.rows_loaded):
             commit(job, attempt, outcome, written, evaluation.dimensions.version)  # 7
     except InputChanged as exc:
         log.info("batch=%s %s", attempt.batch_key, exc)

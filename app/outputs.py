@@ -59,7 +59,7 @@ def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) 
         deltas = to_delta(evaluation.rows(LOADED), mart)
         key = next(d.key for d in DIMENSIONS if d.table == mart.dimension)
         staged = with_mart_attributes(deltas, evaluation.dimensions.frames[mart.dimension], mart, key)
-        with step(attempt.batch_key, "stage", mart=mart.table):
+        with step(attempt.batch_key, "stage", mart=mart.table, rows=evaluation.rows_loaded):
             append_rows(staged, mart.stage_table, attempt.batch_key, job.config.mysql)
         failpoint("after_stage")
 
@@ -70,14 +70,16 @@ def _write_quarantine(job: Job, attempt: Attempt, evaluation: Evaluation) -> Non
     names = job.spark.createDataFrame([(f.id, f.version.key) for f in attempt.files], "_file_id bigint, _file_name string")
     rejected = evaluation.rows(REJECTED).withColumnsRenamed({"_faults": "_reasons", "_reason": "reason"})
     named = rejected.join(F.broadcast(names), on="_file_id", how="left")
-    write_quarantine(named, job.config.s3, attempt.batch_key, attempt.planned_at.date())
+    with step(attempt.batch_key, "quarantine", rows=sum(part.rows for part in evaluation.quarantine)):
+        write_quarantine(named, job.config.s3, attempt.batch_key, attempt.planned_at.date())
     failpoint("after_quarantine")
 
 
 def _write_pending(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
     pending = evaluation.rows(PENDING)
-    write_pending(pending.select(*sales_columns(job.contract)), job.config.s3, attempt.batch_key)
-    append_rows(missing_key_rows(pending), "pending_key", attempt.batch_key, job.config.mysql)
+    with step(attempt.batch_key, "pending", rows=evaluation.pending_rows):
+        write_pending(pending.select(*sales_columns(job.contract)), job.config.s3, attempt.batch_key)
+        append_rows(missing_key_rows(pending), "pending_key", attempt.batch_key, job.config.mysql)
 
 
 def _side_by_side(job: Job, attempt: Attempt, tasks: list[Callable[[], Totals | None]]) -> list[Totals | None]:
