@@ -19,12 +19,12 @@ from pyspark.errors import PySparkException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from app.core.marts import MARTS
-from app.errors import BatchFailed, LedgerError, PipelineError, SparkGone, TransientError
+from app.errors import BatchFailed, LedgerError, OwnershipError, PipelineError, SparkGone, TransientError
 from app.evaluate import Evaluation, Job, evaluate
 from app.failpoints import failpoint
 from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
 from app.ledger_types import Attempt, FileState, Outcome
-from app.leftovers import clear_leftovers
+from app.leftovers import clear_leftovers, withdraw
 from app.mysql import Tx
 from app.outputs import write_outputs
 from app.s3 import head, is_same_version
@@ -176,8 +176,11 @@ def _as_own(exc: Exception) -> PipelineError:
 
 
 def _note_failure(job: Job, attempt: Attempt, error: PipelineError) -> None:
-    """Note the failure in the ledger, unless the ledger itself is what cannot be reached."""
+    """Note the failure in the ledger, unless the ledger itself is what cannot be reached, or is another instance's by now."""
     try:
+        if isinstance(error, OwnershipError):
+            withdraw(job.ledger, job.config, job.clients(), attempt.batch_key)
+            return
         failures = job.ledger.fail(attempt, str(error), is_counted=isinstance(error, BatchFailed))
         log.warning("batch=%s failed (%d of its own): %s", attempt.batch_key, failures, error)
     except PipelineError as note:

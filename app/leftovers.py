@@ -33,6 +33,20 @@ def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str
     return len(dead)
 
 
+def withdraw(ledger: Ledger, config: Config, client: S3Client, batch_key: str) -> None:
+    """Remove what our own attempt wrote after another instance has taken over and cleaned up: nobody else would look again.
+
+    It needs no epoch, as nobody but us ever writes under this key.
+    """
+    for prefix in _planned_prefixes(ledger, config, batch_key):
+        delete_below(client, config.s3.bucket, prefix)
+    _abort_uploads(client, config, f"batch_key={batch_key}/")
+    for table in STAGE_TABLES:
+        while ledger.db.run(lambda tx, table=table: _delete_page(tx, table, batch_key)):  # type: ignore[misc]
+            pass
+    log.info("withdrawn attempt=%s", batch_key)
+
+
 def clear_magic_trees(client: S3Client, config: Config) -> None:
     """Remove the commit bookkeeping of killed jobs below every prefix that Spark writes to; only when no job runs."""
     for prefix in _written_prefixes(config):
