@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup lint type unit spark integration e2e mysql test demo clean
+.PHONY: help setup lint type unit spark integration e2e mysql test chaos chaos-matrix demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,14 @@ mysql: ## a real MySQL server for the tests, where this machine can get one
 
 test: ## all of the above, with what each part took
 	@scripts/test.sh
+
+MINUTES ?= 10
+SEED ?= 1
+chaos: ## kills and faults at random for MINUTES=10, SEED=1; nothing may be lost or doubled
+	$(PYTHON) -m tests.chaos storm --minutes $(MINUTES) --seed $(SEED)
+
+chaos-matrix: ## every fail point, victim and kind of batch, an hour or two; POINT=, VICTIM=, KIND= choose
+	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)"
 
 demo: setup ## a tour in under a minute: generate, upload, run, look
 	@scripts/demo.sh

@@ -46,7 +46,10 @@ SALESTREAM_DRIVER_PID_FILE=$(mktemp "${TMPDIR:-/tmp}/salestream-driver.XXXXXX")
 export SALESTREAM_DRIVER_PID_FILE
 trap 'rm -f "$SALESTREAM_DRIVER_PID_FILE"' EXIT
 # Ivy reports forty jars at every start. That is shown only when resolving them fails.
-exec 3> >(exec awk '
+# mawk would hold every line back until it has read 4 KB.
+line_by_line=()
+case "$(awk -W version 2>&1 </dev/null)" in mawk*) line_by_line=(-W interactive) ;; esac
+exec 3> >(exec awk ${line_by_line[@]+"${line_by_line[@]}"} '
   /^WARNING: Using incubator modules/ { next }
   quiet && /artifacts copied/ { quiet = 0; held = ""; next }
   quiet && /^(::|\t|Ivy Default Cache|The jars for|[^ ]+#[^ ]+ added as|downloading )/ { held = held $0 "\n"; next }
@@ -78,6 +81,17 @@ while kill -0 "$job" 2>/dev/null; do
   code=0
   wait "$job" || code=$?
 done
+# A killed JVM leaves the driver behind, a killed driver may leave the JVM: nothing of a run may outlive it and go on writing.
+for _ in $(seq 150); do
+  kill -0 -- "-$job" 2>/dev/null || break
+  sleep 0.1
+done
+kill -KILL -- "-$job" 2>/dev/null || true
 exec 3>&-
 wait "$filter" 2>/dev/null || true
+# The driver's own words went through the JVM and are lost with it.
+case "$code" in 134|137|139)
+  echo "salestream: SPARK Spark's JVM or the Python driver was killed (code $code); start again, what was running is done again; if it was the memory, raise spark.driver_memory" >&2
+  code=1 ;;
+esac
 exit "$code"

@@ -24,7 +24,7 @@ from app.failpoints import failpoint
 from app.last_look import InputChanged, check_inputs
 from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
 from app.ledger_types import Attempt, Outcome
-from app.leftovers import clear_leftovers, remove_outputs
+from app.leftovers import clear_leftovers, withdraw
 from app.mysql import Tx
 from app.outputs import write_outputs
 from app.sinks.marts import Totals, check_stage, merge
@@ -83,8 +83,6 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
     except Exception as exc:
         error = _as_own(exc)
         _note_failure(job, attempt, error)
-        if isinstance(error, OwnershipError) and evaluation is not None:
-            _take_back(job, attempt, _outcome(evaluation))
         raise error from exc
     finally:
         if evaluation is not None:
@@ -134,14 +132,6 @@ def commit(job: Job, attempt: Attempt, outcome: Outcome, written: Totals, dimens
     job.ledger.write(final)
 
 
-def _take_back(job: Job, attempt: Attempt, outcome: Outcome) -> None:
-    """Remove what we have written since our successor cleaned up after us."""
-    try:
-        remove_outputs(job.clients(), job.config, attempt.batch_key, outcome)
-    except PipelineError as exc:
-        log.warning("batch=%s was taken over, and what it wrote could not be removed: %s", attempt.batch_key, exc)
-
-
 def _as_own(exc: Exception) -> PipelineError:
     """Return the error of ours that an exception stands for. What nobody foresaw may be a file's doing: the batch failed."""
     if isinstance(exc, PipelineError):
@@ -154,8 +144,11 @@ def _as_own(exc: Exception) -> PipelineError:
 
 
 def _note_failure(job: Job, attempt: Attempt, error: PipelineError) -> None:
-    """Note the failure in the ledger, unless the ledger itself is what cannot be reached."""
+    """Note the failure in the ledger, unless the ledger itself is what cannot be reached, or is another instance's by now."""
     try:
+        if isinstance(error, OwnershipError):
+            withdraw(job.ledger, job.config, job.clients(), attempt.batch_key)
+            return
         failures = job.ledger.fail(attempt, str(error), is_counted=isinstance(error, BatchFailed))
         log.warning("batch=%s failed (%d of its own): %s", attempt.batch_key, failures, error)
     except PipelineError as note:

@@ -1,4 +1,9 @@
-"""Named points where a test makes the real process die, fail or wait; off unless SALESTREAM_FAILPOINT is set."""
+"""Named points where a test makes the real process die, fail or wait; off unless SALESTREAM_FAILPOINT is set.
+
+SALESTREAM_FAILPOINT is `name[:nth[:kill|raise|pause]]`; every process counts its own hits. A pause writes the name into the file
+SALESTREAM_FAILPOINT_FILE and lasts until that file is gone. With SALESTREAM_FAILPOINT_ARMED=<path> hits count, and the point is due,
+only while that file exists, so that a test lets a run start and recover first.
+"""
 
 from __future__ import annotations
 
@@ -78,6 +83,9 @@ def failpoint(name: str) -> None:
     """
     asked = parse_failpoint()
     if asked is None:
+        return
+    armed = os.environ.get("SALESTREAM_FAILPOINT_ARMED")
+    if armed and not Path(armed).exists():
         return
     target, nth, action = asked
     with _guard:

@@ -153,7 +153,7 @@ class Ledger:
         """Return the parts that an attempt planned to write and that never became live, by table."""
 
         def read(tx: Tx) -> dict[str, list[Row]]:
-            sql = "SELECT * FROM {} WHERE batch_key = %s AND state = 'PLANNED'"
+            sql = "SELECT * FROM {} WHERE batch_key = %s AND state IN ('PLANNED', 'DEAD')"
             return {table: tx.rows(sql.format(table), (batch_key,)) for table in ledger_plan.PARTS}
 
         return self.db.run(read)

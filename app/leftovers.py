@@ -8,7 +8,6 @@ from datetime import datetime
 from app.config import Config
 from app.core.marts import MARTS
 from app.ledger import Ledger
-from app.ledger_types import Outcome
 from app.mysql import Tx
 from app.prefixes import pending_part_prefix, quarantine_part_prefix, quarantine_prefix
 from app.s3 import S3Client, list_all
@@ -36,6 +35,20 @@ def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str
     return len(dead)
 
 
+def withdraw(ledger: Ledger, config: Config, client: S3Client, batch_key: str) -> None:
+    """Remove what our own attempt wrote after another instance has taken over and cleaned up: nobody else would look again.
+
+    It needs no epoch, as nobody but us ever writes under this key.
+    """
+    for prefix in _planned_prefixes(ledger, config, batch_key):
+        delete_below(client, config.s3.bucket, prefix)
+    _abort_uploads(client, config, f"batch_key={batch_key}/")
+    for table in STAGE_TABLES:
+        while ledger.db.run(lambda tx, table=table: _delete_page(tx, table, batch_key)):  # type: ignore[misc]
+            pass
+    log.info("withdrawn attempt=%s", batch_key)
+
+
 def clear_magic_trees(client: S3Client, config: Config, before: datetime) -> None:
     """Remove the commit bookkeeping of killed jobs below every prefix that Spark writes to; only when no job of ours runs.
 
@@ -47,15 +60,6 @@ def clear_magic_trees(client: S3Client, config: Config, before: datetime) -> Non
     for prefix in _written_prefixes(config):
         old = [v.key for v in list_all(client, config.s3.bucket, prefix + MAGIC_FOLDER) if v.last_modified <= before]
         delete_keys(client, config.s3.bucket, old)
-
-
-def remove_outputs(client: S3Client, config: Config, batch_key: str, outcome: Outcome) -> None:
-    """Remove what an attempt of ours has written, after another instance took over and buried it: only we know that it came late."""
-    facts = [part_prefix(config.s3, part.sales_month, part.store_id, batch_key) for part in outcome.facts]
-    rejected = [quarantine_part_prefix(config.s3, part.load_date, part.reason, batch_key) for part in outcome.quarantine]
-    pending = [pending_part_prefix(config.s3, batch_key)] if outcome.pending_rows else []
-    for prefix in facts + rejected + pending:
-        delete_below(client, config.s3.bucket, prefix)
 
 
 def clear_rows(ledger: Ledger, batch_key: str) -> None:

@@ -55,10 +55,31 @@ class Product:
         """Return what `status --json` says."""
         return json.loads(self.call("status", "--json"))
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask MySQL directly, with what `local env` hands out."""
+    def environment_of_servers(self) -> local.LocalEnv:
+        """Return how to reach the embedded servers."""
         env = local.read_env(self.home)
         assert env is not None
+        return env
+
+    def execute(self, sql: str, *args: Any) -> None:
+        """Change something in MySQL directly."""
+        env = self.environment_of_servers()
+        with (
+            pymysql.connect(
+                host=env.mysql_host,
+                port=env.mysql_port,
+                user=env.mysql_user,
+                password=env.mysql_password,
+                database=env.mysql_database,
+                autocommit=True,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql, args)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask MySQL directly, with what `local env` hands out."""
+        env = self.environment_of_servers()
         with (
             pymysql.connect(
                 host=env.mysql_host, port=env.mysql_port, user=env.mysql_user, password=env.mysql_password, database=env.mysql_database
@@ -76,7 +97,6 @@ class Product:
 
     def keys(self, prefix: str) -> list[str]:
         """List the objects below a prefix."""
-        env = local.read_env(self.home)
-        assert env is not None
+        env = self.environment_of_servers()
         config = load_config("dev", environ={}, defaults=env.variables())
         return [v.key for v in list_all(make_client(config.s3), config.s3.bucket, prefix) if not v.key.endswith("/")]

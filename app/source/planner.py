@@ -88,7 +88,8 @@ class Planner:
             more = more and bool(page)
             self._resume_after = page[-1].key if more else ""
             new = self.ledger.discover([version for version in page if self._is_ready(version)])
-            failpoint("after_discovery")
+            if new:
+                failpoint("after_discovery")
             yield new
             if not more:
                 if wrapped or not began_after:

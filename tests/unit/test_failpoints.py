@@ -20,6 +20,7 @@ from tests.conftest import REPOSITORY
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("SALESTREAM_FAILPOINT", raising=False)
     monkeypatch.delenv("SALESTREAM_FAILPOINT_FILE", raising=False)
+    monkeypatch.delenv("SALESTREAM_FAILPOINT_ARMED", raising=False)
     failpoints.reset()
     yield
     failpoints.reset()
@@ -67,6 +68,21 @@ def test_it_raises_at_the_wanted_hit_and_only_then(monkeypatch: pytest.MonkeyPat
     with pytest.raises(InjectedFailure, match="fail point after_scan hit 2 raised"):
         failpoint("after_scan")
     failpoint("after_scan")
+
+
+def test_a_point_that_is_not_armed_does_nothing_and_counts_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    armed = tmp_path / "armed"
+    monkeypatch.setenv("SALESTREAM_FAILPOINT", "after_scan:2:raise")
+    monkeypatch.setenv("SALESTREAM_FAILPOINT_ARMED", str(armed))
+    for _ in range(5):
+        failpoint("after_scan")
+    armed.touch()
+    failpoint("after_scan")
+    armed.unlink()
+    failpoint("after_scan")
+    armed.touch()
+    with pytest.raises(InjectedFailure):
+        failpoint("after_scan")
 
 
 def test_reset_counts_from_here_again(monkeypatch: pytest.MonkeyPatch) -> None:
