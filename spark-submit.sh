@@ -77,10 +77,11 @@ job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }
 trap stop INT TERM HUP
 code=0
-while kill -0 "$job" 2>/dev/null; do
+# Bash would print the whole command line of a job that was killed.
+while kill -0 "$job"; do
   code=0
   wait "$job" || code=$?
-done
+done 2>/dev/null
 # A killed JVM leaves the driver behind, a killed driver may leave the JVM: nothing of a run may outlive it and go on writing.
 for _ in $(seq 150); do
   kill -0 -- "-$job" 2>/dev/null || break
