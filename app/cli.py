@@ -19,6 +19,7 @@ from app import local, logs
 from app.cli_keys import keys_app
 from app.cli_options import PROGRAM, Debug, Env, Json, configuration
 from app.cli_quarantine import quarantine_app
+from app.cli_verify import verify_app
 from app.config import LoggingConfig, describe, home_of
 from app.errors import PipelineError
 
@@ -44,6 +45,7 @@ app = typer.Typer(
 local_app = typer.Typer(help="The embedded S3 and MySQL servers.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(keys_app)
+app.add_typer(verify_app)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
 app.add_typer(quarantine_app, name="quarantine")
@@ -193,7 +195,7 @@ def print_status(found: dict[str, Any]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 ok, 1 failed, 2 bad usage or configuration, 3 held by another instance."""
+    """Run one command and return its exit code: 0 ok, 1 failed, 2 bad usage or configuration, 3 not ours to write."""
     args = sys.argv[1:] if argv is None else argv
     try:
         # Named, or the usage lines would show the file that spark-submit runs.

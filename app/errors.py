@@ -141,6 +141,15 @@ class OwnershipError(TerminalError):
     cure = "stop the other instance first, or leave the work to it"
 
 
+class RestoredLedger(TerminalError):
+    """The ledger in MySQL is older than what is on S3."""
+
+    code = "RESTORED"
+    exit_code = 3
+    cause = "MySQL was restored from an older backup, or made anew, while S3 holds what was loaded since."
+    cure = "run ./spark-submit.sh verify --repair"
+
+
 class LedgerError(TerminalError):
     """The ledger contradicts what is about to be committed; nothing was committed."""
 

@@ -18,6 +18,7 @@ from app.core.marts import MARTS, Mart, to_delta, with_mart_attributes
 from app.evaluate import Evaluation, Job
 from app.failpoints import failpoint
 from app.ledger_types import Attempt
+from app.marker import Marker, write_marker
 from app.sinks.facts import write_facts
 from app.sinks.jdbc import append_rows
 from app.sinks.marts import Totals
@@ -29,7 +30,7 @@ NOTHING = Totals(0, Decimal(0))
 
 def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     """Stage the deltas and write facts, quarantine and pending rows, side by side. Returns what went into the facts."""
-    tasks: list[Callable[[], Totals | None]] = []
+    tasks: list[Callable[[], Totals | None]] = [lambda: _write_marker(job, attempt)]
     if evaluation.rows_loaded:
         tasks.append(lambda: _write_facts(job, attempt, evaluation))
         tasks += [_stage_task(job, attempt, evaluation, mart) for mart in MARTS]
@@ -40,6 +41,11 @@ def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     results = _side_by_side(job, attempt, tasks)
     failpoint("after_facts")
     return next((result for result in results if result is not None), NOTHING)
+
+
+def _write_marker(job: Job, attempt: Attempt) -> None:
+    """Tell S3 which attempt may commit next, so that a ledger that does not know it is found out to be older."""
+    write_marker(job.clients(), job.config.s3, Marker(job.ledger.epoch, attempt.batch_key))
 
 
 def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
@@ -90,7 +96,7 @@ def _side_by_side(job: Job, attempt: Attempt, tasks: list[Callable[[], Totals | 
         context.setJobGroup(attempt.batch_key, f"salestream batch {attempt.batch_key}", interruptOnCancel=True)
         return task()
 
-    with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="sink") as pool:
+    with ThreadPoolExecutor(len(tasks), thread_name_prefix="sink") as pool:
         futures = [pool.submit(inheritable_thread_target(job.spark)(run), task) for task in tasks]
         done, _ = wait(futures, return_when="FIRST_EXCEPTION")
         first = next((failure for future in done if (failure := future.exception()) is not None), None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -27,12 +28,14 @@ __all__ = [
     "ClientFactory",
     "ObjectVersion",
     "S3Client",
+    "download",
     "head",
     "is_same_version",
     "key_source",
     "list_all",
     "list_page",
     "make_client",
+    "read_object",
     "server_time",
     "status_of",
     "translated",
@@ -184,6 +187,39 @@ def head(client: S3Client, bucket: str, key: str) -> ObjectVersion | None:
                 return None
             raise
     return ObjectVersion(bucket, key, answer["ETag"].strip('"'), int(answer["ContentLength"]), answer["LastModified"])
+
+
+def read_object(client: S3Client, bucket: str, key: str) -> bytes | None:
+    """Read a small object; None when it is not there.
+
+    Raises:
+        S3Unavailable: S3 is out of reach.
+        S3Error: the request is refused.
+    """
+    with translated(f"s3://{bucket}/{key}"):
+        try:
+            return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as exc:
+            if status_of(exc) == 404:
+                return None
+            raise
+
+
+def download(client: S3Client, bucket: str, key: str, path: Path) -> bool:
+    """Copy an object to a local file. Returns False when it is not there.
+
+    Raises:
+        S3Unavailable: S3 is out of reach.
+        S3Error: the request is refused.
+    """
+    with translated(f"s3://{bucket}/{key}"):
+        try:
+            client.download_file(bucket, key, str(path))
+        except ClientError as exc:
+            if status_of(exc) == 404:
+                return False
+            raise
+    return True
 
 
 def is_same_version(one: ObjectVersion, other: ObjectVersion) -> bool:

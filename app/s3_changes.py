@@ -87,6 +87,17 @@ def delete_version(client: S3Client, version: ObjectVersion) -> bool:
     return True
 
 
+def write_object(client: S3Client, bucket: str, key: str, body: bytes) -> None:
+    """Write a small object of our own, over an earlier one.
+
+    Raises:
+        S3Unavailable: S3 is out of reach.
+        S3Error: the write is refused.
+    """
+    with translated(f"s3://{bucket}/{key}"):
+        client.put_object(Bucket=bucket, Key=key, Body=body)
+
+
 def delete_keys(client: S3Client, bucket: str, keys: list[str]) -> None:
     """Delete objects that are ours alone (Parquet, work files), a thousand a request.
 

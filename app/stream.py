@@ -26,8 +26,10 @@ from app.housekeeping import Housekeeper
 from app.last_run import unfinished_work
 from app.ledger import Ledger
 from app.leftovers import clear_leftovers, clear_magic_trees
+from app.marker import refuse_restored
 from app.mysql import Database
 from app.owner import Ownership
+from app.s3 import make_client
 from app.session import build_session
 from app.source.inbox import INBOX_FORMAT, INBOX_SCHEMA, InboxSource
 from app.spark_errors import spark_error
@@ -52,6 +54,7 @@ def run(config: Config, *, once: bool) -> None:
     contract = load_contract(config.contract_path)
     db = Database(config.mysql)
     with Ownership(db, f"s3://{config.s3.bucket}/{config.s3.source_prefix}", config.stream.takeover_seconds) as ownership:
+        refuse_restored(db, make_client(config.s3), config, ownership.epoch)
         spark = build_session(config)
         try:
             run_owned(spark, config, contract, ownership, stop, once=once)

@@ -127,7 +127,12 @@ def commands_page() -> str:
         "",
         *table(
             ("Exit code", "Meaning"),
-            [("0", "Done."), ("1", "The run failed."), ("2", "Bad usage or configuration."), ("3", "Another instance holds the source.")],
+            [
+                ("0", "Done."),
+                ("1", "The run failed, or verify found a difference."),
+                ("2", "Bad usage or configuration."),
+                ("3", "Another instance holds the source, or the ledger is older than S3."),
+            ],
         ),
     ]
     parts = []

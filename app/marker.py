@@ -1,0 +1,84 @@
+"""The marker on S3: the newest batch that was about to commit. A ledger that does not know it is older than S3 (design: D5).
+
+It is one small object below the facts prefix, in a folder that directory readers skip, overwritten beside the outputs of each batch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from app.config import Config, S3Config
+from app.errors import RestoredLedger, S3Error
+from app.mysql import Database
+from app.s3 import S3Client, read_object
+from app.s3_changes import write_object
+
+FOLDER = "_salestream/"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The epoch that wrote it, and the key of the attempt; empty after a repair."""
+
+    epoch: int
+    batch_key: str
+
+
+def marker_key(config: S3Config) -> str:
+    """Return the key of the marker."""
+    return f"{config.facts_prefix}{FOLDER}last_batch.json"
+
+
+def is_marker(config: S3Config, key: str) -> bool:
+    """Tell whether a key is the marker's."""
+    return key == marker_key(config)
+
+
+def write_marker(client: S3Client, config: S3Config, marker: Marker) -> None:
+    """Overwrite the marker.
+
+    Raises:
+        S3Unavailable: S3 is out of reach.
+        S3Error: the write is refused.
+    """
+    write_object(client, config.bucket, marker_key(config), json.dumps(asdict(marker)).encode())
+
+
+def read_marker(client: S3Client, config: S3Config) -> Marker | None:
+    """Read the marker; None when there is none yet.
+
+    Raises:
+        S3Error: it is not one of ours.
+    """
+    body = read_object(client, config.bucket, marker_key(config))
+    if body is None:
+        return None
+    try:
+        found = json.loads(body)
+        return Marker(int(found["epoch"]), str(found["batch_key"]))
+    except (ValueError, KeyError, TypeError) as exc:
+        raise S3Error(f"s3://{config.bucket}/{marker_key(config)} is not what the job writes", cure="remove it") from exc
+
+
+def refuse_restored(db: Database, client: S3Client, config: Config, epoch: int) -> None:
+    """Stop when the ledger is older than what is on S3. The cost does not depend on the history: one GET, one look by key.
+
+    Args:
+        db: the ledger's database.
+        client: an S3 client.
+        config: the configuration; its bucket is known.
+        epoch: the epoch of this start; no earlier one can have reached it.
+
+    Raises:
+        RestoredLedger: S3 has seen a batch or an epoch that the ledger does not know.
+    """
+    marker = read_marker(client, config.s3)
+    if marker is None:
+        return
+    sql = "SELECT 1 FROM batch_attempt WHERE batch_key = %s"
+    is_known = not marker.batch_key or db.run(lambda tx: tx.scalar(sql, (marker.batch_key,))) is not None
+    if not is_known:
+        raise RestoredLedger(f"the ledger in MySQL is older than S3: it does not know batch {marker.batch_key}, which S3 has seen")
+    if marker.epoch >= epoch:
+        raise RestoredLedger(f"the ledger in MySQL is older than S3: it is at epoch {epoch - 1}, S3 has seen epoch {marker.epoch}")
