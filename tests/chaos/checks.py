@@ -16,7 +16,7 @@ from app.core.marts import MARTS
 from app.s3 import list_all, make_client
 from tests.chaos.book import Book, judge
 from tests.oracle import Dimensions, expected_marts
-from tests.product import Product
+from tests.product import PATIENCE, Product
 
 STAGES = ("stage_file", *(mart.stage_table for mart in MARTS))
 UNSETTLED = (
@@ -82,6 +82,15 @@ def differences(product: Product, book: Book) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         found = [*_marts(product, book), *judge(book, versions(product)), *_books(product)]
         return [*found, *_facts(product, storage, Path(folder)), *_parts(product, storage), *_archive(product, storage)]
+
+
+def verified(product: Product) -> list[str]:
+    """Ask the product's own `verify --deep`, where it has that command."""
+    if not re.search(r"^\W*verify\s", product.call("--help"), re.MULTILINE):
+        return []
+    process = product.start("verify", "--deep")
+    out, err = process.communicate(timeout=PATIENCE)
+    return [] if process.returncode == 0 else [f"verify --deep ended with {process.returncode}: {out[-1000:]} {err[-1000:]}"]
 
 
 def _marts(product: Product, book: Book) -> Iterator[str]:

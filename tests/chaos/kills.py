@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from app.failpoints import FAILPOINTS
 from tests.chaos import processes
+from tests.chaos.checks import verified
 from tests.chaos.site import END_SECONDS, Running, Site
 
 KINDS = ("first", "later", "rejects", "released")
@@ -106,6 +107,7 @@ def recover(site: Site) -> None:
     site.start()
     site.settle()
     site.end()
+    assert verified(site.product) == []
 
 
 def all_kills() -> list[Kill]:

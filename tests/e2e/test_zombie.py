@@ -10,7 +10,7 @@ import pytest
 
 from app import local
 from tests.chaos import processes
-from tests.chaos.checks import differences, is_settled
+from tests.chaos.checks import differences, is_settled, verified
 from tests.chaos.site import Site, open_site
 from tests.product import PATIENCE
 
@@ -59,4 +59,5 @@ def test_a_job_that_was_frozen_and_taken_over_ends_with_3_and_changes_nothing(si
     assert "salestream: OWNED " in frozen.text()
     assert processes.gone(site.product.home, 20) == []
     assert differences(site.product, site.book) == []
+    assert verified(site.product) == []
     assert site.product.query("SELECT * FROM stream_owner") == before
