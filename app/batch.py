@@ -25,6 +25,7 @@ from app.last_look import InputChanged, check_inputs
 from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
 from app.ledger_types import Attempt, Outcome
 from app.leftovers import clear_leftovers, withdraw
+from app.marker import Marker, write_marker
 from app.mysql import Tx
 from app.outputs import write_outputs
 from app.sinks.marts import Totals, check_stage, merge
@@ -89,6 +90,7 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
             evaluation.frame.unpersist()
     failpoint("after_commit")
     _log_committed(attempt, outcome, time.monotonic() - started)
+    _mark_committed(job, attempt)
     return True
 
 
@@ -130,6 +132,14 @@ def commit(job: Job, attempt: Attempt, outcome: Outcome, written: Totals, dimens
         close_batch(tx, attempt, outcome, dimension_version)
 
     job.ledger.write(final)
+
+
+def _mark_committed(job: Job, attempt: Attempt) -> None:
+    """Tell S3 as well that the batch counts: a ledger restored from a backup of the moment before knows its attempt, but not this."""
+    try:
+        write_marker(job.clients(), job.config.s3, Marker(job.ledger.epoch, attempt.batch_key, committed=True))
+    except TransientError as exc:
+        log.warning("batch=%s is committed; S3 could not be told: %s", attempt.batch_key, exc)
 
 
 def _as_own(exc: Exception) -> PipelineError:

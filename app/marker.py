@@ -1,6 +1,7 @@
-"""The marker on S3: the newest batch that was about to commit. A ledger that does not know it is older than S3 (design: D5).
+"""The marker on S3: the newest batch that was about to commit, or did. A ledger that does not know it is older than S3 (design: D5).
 
-It is one small object below the facts prefix, in a folder that directory readers skip, overwritten beside the outputs of each batch.
+It is one small object below the facts prefix, in a folder that directory readers skip, overwritten beside the outputs of each batch
+and again behind its commit.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ FOLDER = "_salestream/"
 
 @dataclass(frozen=True)
 class Marker:
-    """The epoch that wrote it, and the key of the attempt; empty after a repair."""
+    """The epoch that wrote it, the key of the attempt (empty after a repair), and whether that has committed for certain."""
 
     epoch: int
     batch_key: str
+    committed: bool = False
 
 
 def marker_key(config: S3Config) -> str:
@@ -56,7 +58,7 @@ def read_marker(client: S3Client, config: S3Config) -> Marker | None:
         return None
     try:
         found = json.loads(body)
-        return Marker(int(found["epoch"]), str(found["batch_key"]))
+        return Marker(int(found["epoch"]), str(found["batch_key"]), bool(found["committed"]))
     except (ValueError, KeyError, TypeError) as exc:
         raise S3Error(f"s3://{config.bucket}/{marker_key(config)} is not what the job writes", cure="remove it") from exc
 
@@ -76,9 +78,12 @@ def refuse_restored(db: Database, client: S3Client, config: Config, epoch: int) 
     marker = read_marker(client, config.s3)
     if marker is None:
         return
-    sql = "SELECT 1 FROM batch_attempt WHERE batch_key = %s"
-    is_known = not marker.batch_key or db.run(lambda tx: tx.scalar(sql, (marker.batch_key,))) is not None
-    if not is_known:
-        raise RestoredLedger(f"the ledger in MySQL is older than S3: it does not know batch {marker.batch_key}, which S3 has seen")
+    if marker.batch_key:
+        sql = "SELECT state FROM batch_attempt WHERE batch_key = %s"
+        state = db.run(lambda tx: tx.scalar(sql, (marker.batch_key,)))
+        if state is None:
+            raise RestoredLedger(f"the ledger in MySQL is older than S3: it does not know batch {marker.batch_key}, which S3 has seen")
+        if marker.committed and state != "COMMITTED":
+            raise RestoredLedger(f"the ledger in MySQL is older than S3: batch {marker.batch_key} was committed, and it says {state}")
     if marker.epoch >= epoch:
         raise RestoredLedger(f"the ledger in MySQL is older than S3: it is at epoch {epoch - 1}, S3 has seen epoch {marker.epoch}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from app.errors import S3Error
@@ -96,6 +98,20 @@ def write_object(client: S3Client, bucket: str, key: str, body: bytes) -> None:
     """
     with translated(f"s3://{bucket}/{key}"):
         client.put_object(Bucket=bucket, Key=key, Body=body)
+
+
+def upload_object(client: S3Client, bucket: str, key: str, path: Path) -> None:
+    """Write an object of our own from a local file, over an earlier one.
+
+    Raises:
+        S3Unavailable: S3 is out of reach.
+        S3Error: the write is refused.
+    """
+    with translated(f"s3://{bucket}/{key}"):
+        try:
+            client.upload_file(str(path), bucket, key)
+        except S3UploadFailedError as exc:
+            raise S3Error(f"s3://{bucket}/{key}: {exc}") from exc
 
 
 def delete_keys(client: S3Client, bucket: str, keys: list[str]) -> None:

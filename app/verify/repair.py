@@ -1,8 +1,8 @@
 """`verify --repair`: sets right what a MySQL that was restored from an older backup does not know.
 
-Parquet of batches that the ledger does not have is removed, archived files that it does not have are offered again, and the epoch is
-raised beyond every one that S3 has seen, so that no batch key is ever used twice. Safe to repeat after a crash: the ledger's epoch
-and the marker come last, and until then `run` refuses.
+Rows that it has waiting and that were released since wait again, Parquet of batches that it does not have is removed, archived files that
+it does not have are offered again, and the epoch is raised beyond every one that S3 has seen, so that no batch key is ever used twice.
+Safe to repeat after a crash: the ledger's epoch and the marker come last, and until then `run` refuses.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from app.config import Config
+from app.core.contract import load_contract
 from app.errors import S3Error
 from app.leftovers import MAGIC_FOLDER, clear_magic_trees
 from app.marker import Marker, read_marker, write_marker
@@ -23,6 +24,7 @@ from app.verify.archive_side import read_key, unknown_objects
 from app.verify.ledger_side import KINDS, key_of, load_ledger
 from app.verify.objects import load_objects, prefix_of, stray_keys, unknown_places
 from app.verify.scratch import Scratch, open_scratch
+from app.verify.waiting import bring_back
 
 _BATCH_KEY = re.compile(r"\d+-(\d+)-\d+")
 
@@ -42,6 +44,7 @@ def repair(config: Config) -> Iterator[str]:
         load_ledger(db, scratch)
         load_objects(client, config, scratch)
         epoch = max(ownership.epoch, _newest_epoch(client, config, scratch))
+        yield from bring_back(db, client, config, load_contract(config.contract_path), scratch, dry_run=False)
         yield from _remove_dead(db, client, config, scratch, dry_run=False)
         yield from _offer_again(db, client, config, scratch, dry_run=False)
         # Only now may a run start again: a repair that was cut off is repeated.
@@ -60,6 +63,7 @@ def plan(config: Config) -> Iterator[str]:
     with open_scratch() as scratch:
         load_ledger(db, scratch)
         load_objects(client, config, scratch)
+        yield from bring_back(db, client, config, load_contract(config.contract_path), scratch, dry_run=True)
         yield from _remove_dead(db, client, config, scratch, dry_run=True)
         yield from _offer_again(db, client, config, scratch, dry_run=True)
         yield f"the ledger's epoch would be beyond {_newest_epoch(client, config, scratch)}"

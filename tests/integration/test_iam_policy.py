@@ -42,7 +42,9 @@ def test_the_job_runs_under_the_policy_and_needs_all_of_it(world: World, spark: 
         assert world.rows("SELECT rows_loaded, rows_pending FROM source_file WHERE rows_read = 3") == [
             {"rows_loaded": 2, "rows_pending": 0}
         ]
-        assert policy.unused(proxy.requests) == [(ABORT_OF_A_LARGE_COPY, f"arn:aws:s3:::{world.bucket}/sales_data_processed/*")]
+        # Spark looks for an empty facts folder itself; the marker, written at the same time, may have filled it already.
+        unused = [grant for grant in policy.unused(proxy.requests) if grant != ("s3:GetObject", f"arn:aws:s3:::{world.bucket}/sales_facts")]
+        assert unused == [(ABORT_OF_A_LARGE_COPY, f"arn:aws:s3:::{world.bucket}/sales_data_processed/*")]
 
 
 def assert_the_checks_pass(world: World, proxy: FaultProxy) -> None:

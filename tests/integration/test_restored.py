@@ -124,7 +124,40 @@ def test_a_ledger_made_anew_over_a_used_bucket_is_refused(
     world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\n")
     world.run_once(spark)
     found = read_marker(world.client, world.config.s3)
-    assert found == Marker(1, "1-1-1")
+    assert found == Marker(1, "1-1-1", committed=True)
+    world.execute("UPDATE batch_attempt SET state = 'OPEN'")
+    assert cli.main(["run", "--once"]) == 3
+    assert "batch 1-1-1 was committed, and it says OPEN" in capsys.readouterr().err
     restore(world)
     assert cli.main(["run", "--once"]) == 3
     assert "it does not know batch 1-1-1, which S3 has seen; run ./spark-submit.sh verify --repair" in capsys.readouterr().err
+
+
+def test_rows_that_were_released_since_the_backup_wait_again(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.cli.configuration", lambda _env: world.config)
+    monkeypatch.setattr("app.cli_verify.configuration", lambda _env: world.config)
+    late = "9001,121,sugar,2024-02-01,1,50,2,100,south\n9002,122,'x' salt,2024-03-01,1,70,1,70,\n"
+    world.drop("a.csv", f"{HEADER},zone\n1,121,sugar,2024-02-01,1,50,2,100,north\n{late}")
+    world.run_once(spark)
+    back_up(world)
+    # One of the two goes on waiting, in a part that the backup does not know.
+    world.execute("INSERT INTO customer (customer_id, first_name) VALUES (9001, 'Late')")
+    world.run_once(spark)
+    assert said(world, deep=True) == []
+    customers = world.customer_mart()
+    assert customers == {(1, "2024-02"): Decimal(100), (9001, "2024-02"): Decimal(100)}
+    restore(world)
+
+    assert cli.main(["run", "--once"]) == 3
+    assert any(line.startswith("pending_part ") and "no Parquet that can be read" in line for line in said(world))
+    capsys.readouterr()
+    assert cli.main(["verify", "--repair"]) == 0
+    assert "part-repaired.parquet: 2 rows that were released since the backup wait again" in capsys.readouterr().out
+    world.run_once(spark)
+    assert world.customer_mart() == customers
+    assert said(world, deep=True) == []
+    facts = spark.read.parquet(f"s3a://{world.bucket}/sales_facts/").collect()
+    assert sorted((row["customer_id"], row["additional_column"]) for row in facts) == [(1, '{"zone":"north"}'), (9001, '{"zone":"south"}')]
+    assert world.rows("SELECT rows_loaded, rows_pending FROM source_file") == [{"rows_loaded": 2, "rows_pending": 1}]
