@@ -15,7 +15,8 @@ from app.config import Config
 from app.core.enrich import DIMENSIONS, Dimension
 from app.errors import DimensionError
 from app.failpoints import failpoint
-from app.mysql import Database, Tx, jdbc_options
+from app.mysql import Database, Tx
+from app.mysql_jdbc import jdbc_options
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.config import MySqlConfig
-from app.mysql import jdbc_options
+from app.mysql_jdbc import jdbc_options
 
 # One statement carries this many rows; rewriteBatchedStatements makes it a multi-row INSERT.
 JDBC_BATCH_ROWS = 5000

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from app.config import Config
 from app.core.contract import Contract
 from app.mysql import Database
+from app.prefixes import pending_part_prefix
 from app.s3 import S3Client, download
 from app.s3_changes import upload_object
-from app.sinks.quarantine import pending_part_prefix
 from app.verify.ledger_side import FACTS, PENDING, key_of
 from app.verify.objects import unknown_places
 from app.verify.scratch import Scratch

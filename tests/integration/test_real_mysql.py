@@ -16,7 +16,8 @@ from app.config import MySqlConfig
 from app.core.enrich import DIMENSIONS
 from app.errors import MySqlError
 from app.local import LocalEnv
-from app.mysql import Database, jdbc_options
+from app.mysql import Database
+from app.mysql_jdbc import jdbc_options
 from app.schema import apply_migrations, pending_migrations, seed_dimensions
 from tests.integration import test_stream
 from tests.mysql_server import MySqlServer, binary, make_certificates, mysql_server

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from app.config import Config, MySqlConfig
 from app.errors import ConfigError, MySqlError, MySqlUnavailable, PipelineError
-from app.mysql import Tx, jdbc_options, retrying, tls_context, translated
+from app.mysql import Tx, retrying, tls_context, translated
+from app.mysql_jdbc import jdbc_options
 
 # A CA of our own, made for this test: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=test ca" -days 36500
 CA = """-----BEGIN CERTIFICATE-----
