@@ -134,6 +134,12 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
+    def handle_expect_100(self) -> bool:
+        """Say at once that the body may come: in the buffer the word would wait for the client, and the client for the word."""
+        go_on = super().handle_expect_100()
+        self.wfile.flush()
+        return go_on
+
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _forward
 
     def _body(self) -> bytes | None:
