@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from decimal import Decimal
+from uuid import uuid4
 
 from pyspark import inheritable_thread_target
 from pyspark.sql import functions as F
@@ -91,9 +92,11 @@ def _write_pending(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
 def _side_by_side(job: Job, attempt: Attempt, tasks: list[Callable[[], Totals | None]]) -> list[Totals | None]:
     """Run independent Spark jobs in parallel; when one fails, cancel the others and wait for them before raising."""
     context = job.spark.sparkContext
+    # Of this call alone: Spark remembers a group that was cancelled.
+    group = f"{attempt.batch_key}-{uuid4().hex}"
 
     def run(task: Callable[[], Totals | None]) -> Totals | None:
-        context.setJobGroup(attempt.batch_key, f"salestream batch {attempt.batch_key}", interruptOnCancel=True)
+        context.setJobGroup(group, f"salestream batch {attempt.batch_key}", interruptOnCancel=True)
         return task()
 
     with ThreadPoolExecutor(len(tasks), thread_name_prefix="sink") as pool:
@@ -102,7 +105,7 @@ def _side_by_side(job: Job, attempt: Attempt, tasks: list[Callable[[], Totals | 
         first = next((failure for future in done if (failure := future.exception()) is not None), None)
         if first is not None:
             # Also what is still being planned and would only then become a job.
-            context._jsc.sc().cancelJobGroupAndFutureJobs(attempt.batch_key)
+            context._jsc.sc().cancelJobGroupAndFutureJobs(group)
     if first is not None:
         # The others fail by the cancellation, which says nothing of the cause.
         raise first

@@ -37,6 +37,18 @@ def test_the_failure_that_came_first_is_raised_though_a_cancelled_job_stands_bef
     assert time.monotonic() - begun[0] < 60
 
 
+def test_after_a_failure_the_same_attempt_key_can_run_again(spark: SparkSession) -> None:
+    job: Any = SimpleNamespace(spark=spark)
+    attempt: Any = SimpleNamespace(batch_key="7-1-3")
+
+    def denied() -> None:
+        raise MySqlError("denied")
+
+    with pytest.raises(MySqlError):
+        _side_by_side(job, attempt, [denied])
+    assert _side_by_side(job, attempt, [lambda: spark.range(7).count()]) == [7]
+
+
 def test_results_come_in_the_order_of_the_tasks(spark: SparkSession) -> None:
     job: Any = SimpleNamespace(spark=spark)
     attempt: Any = SimpleNamespace(batch_key="7-1-2")
