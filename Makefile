@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup lint type unit spark integration e2e mysql test chaos chaos-matrix demo clean
+.PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,10 @@ integration: ## tests on the embedded S3 and MySQL
 	$(PYTEST) tests/integration
 
 e2e: ## the whole pipeline through ./spark-submit.sh
-	$(PYTEST) tests/e2e
+	$(PYTEST) tests/e2e --ignore tests/e2e/test_kill_points.py
+
+kills: ## every fail point once: the real job is killed there and must recover (not part of test)
+	$(PYTEST) tests/e2e/test_kill_points.py
 
 mysql: ## a real MySQL server for the tests, where this machine can get one
 	@scripts/fetch_mysql.sh
