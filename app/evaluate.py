@@ -95,11 +95,7 @@ def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan
     if attempt.operation is not None:
         rows = job.spark.read.parquet(*_pending_paths(job, attempt))
         return classify_pending(rows, dimensions.frames)
-    files = [
-        ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size)
-        for f in attempt.files
-        if f.id not in plan.results and f.id not in plan.lost
-    ]
+    files = [ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size) for f in attempt.files if plan.is_open(f.id)]
     stream = job.config.stream
     splits = plan_splits(files, stream.split_bytes, whole=frozenset(plan.whole))
     rows = scan(job.spark, splits, job.contract, stream, job.clients).withColumn("_raw", raw_text(job.contract))

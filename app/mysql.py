@@ -88,17 +88,10 @@ class Database:
         c = self.config
         with translated(f"mysql.host={c.host}:{c.port} database={c.database} user={c.user}"):
             return pymysql.connect(
-                host=c.host,
-                port=c.port,
-                user=c.user,
-                password=c.password.get_secret_value(),
-                database=c.database,
+                **_login(c),
                 charset="utf8mb4",
                 cursorclass=pymysql.cursors.DictCursor,
                 client_flag=CLIENT.FOUND_ROWS,
-                connect_timeout=c.connect_timeout_seconds,
-                ssl=tls_context(c),
-                ssl_disabled=c.tls == "off",  # left to itself the driver encrypts when it can, and then without a check
                 # A connection without autocommit would keep a read view open between two looks at the ledger.
                 autocommit=True,
                 init_command=(
@@ -155,16 +148,22 @@ class Database:
 
 def connect_plainly(config: MySqlConfig) -> pymysql.Connection[Any]:
     """Open a connection with the driver's own defaults, as the migrations' library expects it."""
-    return pymysql.connect(
-        host=config.host,
-        port=config.port,
-        user=config.user,
-        password=config.password.get_secret_value(),
-        database=config.database,
-        connect_timeout=config.connect_timeout_seconds,
-        ssl=tls_context(config),
-        ssl_disabled=config.tls == "off",
-    )
+    return pymysql.connect(**_login(config))
+
+
+def _login(config: MySqlConfig) -> dict[str, Any]:
+    """Return what every connection has in common: where to, who, and how it is protected."""
+    return {
+        "host": config.host,
+        "port": config.port,
+        "user": config.user,
+        "password": config.password.get_secret_value(),
+        "database": config.database,
+        "connect_timeout": config.connect_timeout_seconds,
+        "ssl": tls_context(config),
+        # Left to itself the driver encrypts when it can, and then without a check.
+        "ssl_disabled": config.tls == "off",
+    }
 
 
 def tls_context(config: MySqlConfig) -> ssl.SSLContext | None:

@@ -12,9 +12,9 @@ from app.verify.ledger_side import KINDS, Kind, live_now
 from app.verify.objects import PAGE, prefix_of
 from app.verify.scratch import Scratch, batched
 
-# Type of an incentive before it is rounded: a total's digits and the rate's.
-RATE_TYPE = "DECIMAL(14, 10)"
-TOTAL_TYPE = "DECIMAL(20, 4)"
+# An incentive before it is rounded has a total's digits and the rate's, and DuckDB has 38 of them: totals up to 10^22.
+RATE_TYPE = "DECIMAL(12, 10)"
+TOTAL_TYPE = "DECIMAL(26, 4)"
 
 
 def marts(config: MartsConfig, scratch: Scratch) -> Iterator[Difference]:

@@ -6,24 +6,12 @@ One home for all: each start recovers from the kill before it, is compared with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from app import local
 from tests.chaos.kills import Kill, kill_and_recover, one_kill_each, recover
-from tests.chaos.site import Site, open_site
+from tests.chaos.site import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    home = tmp_path_factory.mktemp("home")
-    made = open_site(home, tmp_path_factory.mktemp("site"))
-    yield made
-    made.end()
-    local.down(home)
 
 
 @pytest.mark.parametrize("kill", one_kill_each(), ids=str)

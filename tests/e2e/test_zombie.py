@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from app import local
 from tests.chaos import processes
 from tests.chaos.checks import differences, is_settled, verified
-from tests.chaos.site import Site, open_site
+from tests.chaos.site import Site
 from tests.product import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 TAKEOVER = {"SALESTREAM__STREAM__TAKEOVER_SECONDS": "2"}
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    home = tmp_path_factory.mktemp("home")
-    made = open_site(home, tmp_path_factory.mktemp("site"))
-    yield made
-    made.end()
-    local.down(home)
 
 
 def test_of_two_jobs_started_at_once_exactly_one_runs(site: Site) -> None:

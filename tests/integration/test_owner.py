@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -18,17 +17,11 @@ from app.ledger_types import FactPart, Outcome
 from app.leftovers import clear_leftovers, clear_magic_trees, clear_stage
 from app.owner import Ownership
 from app.source.planner import planner_of
+from tests.integration.test_continuous import wait_until
 from tests.integration.test_stream import HEADER
 from tests.world import World
 
 pytestmark = pytest.mark.integration
-
-
-def wait_until(what: str, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def test_a_second_instance_is_turned_away_and_told_who_holds_the_source(world: World) -> None:

@@ -112,6 +112,16 @@ def test_incentives_go_to_the_leaders_rounded_half_up_and_never_below_zero(rule:
     assert dict(found) == {key: Decimal(value) for key, value in expected.items()}
 
 
+def test_an_incentive_on_a_total_beyond_sixteen_digits_is_still_exact() -> None:
+    with duckdb.connect() as db:
+        db.execute(
+            "CREATE TABLE calc_sales_team_data_mart AS SELECT '1' AS store_id, '2' AS sales_person_id, '2024-01' AS sales_month,"
+            " CAST('1234567890123456789012.5000' AS DECIMAL(38, 4)) AS total_sales, 1 AS row_count"
+        )
+        found = db.execute(f"SELECT incentive FROM ({calculated_sql(SALES_TEAM, MartsConfig(incentive_rate=Decimal('0.01')))})").fetchone()
+    assert found == (Decimal("12345678901234567890.13"),)
+
+
 def test_a_mart_without_ranking_has_sums_only() -> None:
     assert calculated_sql(CUSTOMERS, MartsConfig()) == (
         "SELECT customer_id, sales_date_month, sum(total_sales) AS total_sales, sum(row_count) AS row_count"
