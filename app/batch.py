@@ -19,10 +19,12 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from app.core.marts import MARTS
 from app.errors import BatchFailed, LedgerError, OwnershipError, PipelineError, SparkGone, TransientError
-from app.evaluate import Evaluation, Job, evaluate
+from app.evaluate import Evaluation, evaluate
 from app.failpoints import failpoint
-from app.last_look import InputChanged, check_inputs
-from app.ledger_commit import book_files, book_released, close_batch, is_open, publish_parts
+from app.job import Job
+from app.last_look import InputChanged, check_inputs, leave_superseded, lose_files
+from app.ledger_changes import book_operation, book_superseded
+from app.ledger_commit import book_files, close_batch, is_open, publish_parts
 from app.ledger_types import Attempt, Outcome
 from app.leftovers import clear_leftovers, withdraw
 from app.marker import Marker, write_marker
@@ -64,20 +66,21 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
     try:
         with step(attempt.batch_key, "begin", files=len(attempt.files)):
             clear_leftovers(job.ledger, job.config, job.clients(), alive=attempt.batch_key)
+            leave_superseded(job, attempt)
         with step(attempt.batch_key, "evaluate") as figures:
             evaluation = evaluate(job, attempt)  # 2, 3, 4
             figures |= {"rows_loaded": evaluation.rows_loaded, "parts": len(evaluation.facts)}
         failpoint("after_scan")
         if evaluation.lost:
-            job.ledger.drop_files(batch_id, evaluation.lost)
-        outcome = _outcome(evaluation)
+            lose_files(job, attempt, evaluation.lost)
+        outcome = evaluation.outcome()
         with step(attempt.batch_key, "plan", files=len(outcome.files), parts=len(outcome.facts)):
             job.ledger.plan_outcome(attempt, outcome)
         written = write_outputs(job, attempt, evaluation)  # 5, 6
         with step(attempt.batch_key, "check_inputs", files=len(outcome.files)):
             check_inputs(job, attempt, outcome)
         with step(attempt.batch_key, "commit", files=len(outcome.files), rows_loaded=outcome.rows_loaded):
-            commit(job, attempt, outcome, written, evaluation.dimensions.version)  # 7
+            commit(job, attempt, evaluation, written)  # 7
     except InputChanged as exc:
         log.info("batch=%s %s", attempt.batch_key, exc)
         return False
@@ -86,7 +89,7 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
         _note_failure(job, attempt, error)
         raise error from exc
     finally:
-        if evaluation is not None:
+        if evaluation is not None and evaluation.frame is not None:
             evaluation.frame.unpersist()
     failpoint("after_commit")
     _log_committed(attempt, outcome, time.monotonic() - started)
@@ -94,42 +97,34 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
     return True
 
 
-def _outcome(evaluation: Evaluation) -> Outcome:
-    return Outcome(
-        files=evaluation.files,
-        facts=evaluation.facts,
-        quarantine=evaluation.quarantine,
-        pending_rows=evaluation.pending_rows,
-        rejects=evaluation.rejects,
-        warnings=evaluation.warnings,
-        headers=evaluation.headers,
-    )
-
-
-def commit(job: Job, attempt: Attempt, outcome: Outcome, written: Totals, dimension_version: int) -> None:
+def commit(job: Job, attempt: Attempt, evaluation: Evaluation, written: Totals) -> None:
     """Make the batch count: marts, files, parts and batch in one transaction, or nothing at all.
 
     Raises:
         LedgerError: rows loaded, facts written and deltas staged do not agree.
         OwnershipError: another instance has taken over.
     """
+    outcome = evaluation.outcome()
     planned = Totals(sum(part.rows for part in outcome.facts), sum((part.amount for part in outcome.facts), Decimal(0)))
-    if not written == planned or written.rows != outcome.rows_loaded:
+    kept, removed = evaluation.rewrite.kept_totals, evaluation.rewrite.removed
+    if not written == planned or written.rows != outcome.rows_loaded + kept.rows:
         raise LedgerError(f"batch {attempt.batch_key}: facts hold {written}, planned were {planned}, loaded {outcome.rows_loaded}")
+    delta = Totals(written.rows - kept.rows - removed.rows, written.amount - kept.amount - removed.amount)
 
     def final(tx: Tx) -> None:
         if not is_open(tx, attempt):
             return
-        for mart in MARTS if written.rows else ():
-            check_stage(tx, mart, attempt.batch_key, written)
-            merge(tx, mart, attempt.batch_key, job.config.marts)
+        for mart in MARTS if outcome.rows_loaded or removed.rows else ():
+            check_stage(tx, mart, attempt.batch_key, delta)
+            merge(tx, mart, attempt.batch_key, job.config.marts, removes=removed.rows > 0)
         if attempt.operation is None:
             book_files(tx, attempt, outcome)
+            book_superseded(tx, attempt, outcome)
         else:
-            book_released(tx, attempt, outcome)
+            book_operation(tx, attempt, outcome)
         publish_parts(tx, attempt, outcome)
         failpoint("in_commit")
-        close_batch(tx, attempt, outcome, dimension_version)
+        close_batch(tx, attempt, outcome, evaluation.dimensions.version)
 
     job.ledger.write(final)
 

@@ -67,7 +67,7 @@ def list_command(
 
 
 def _print_findings(found: list[Finding], *, is_cut: bool) -> None:
-    from app.quarantine import printable
+    from app.text import printable
 
     names = ("id", "file", "state", "reason", "rows", "line", "column", "value", "loaded")
     table = Table(*names)
@@ -93,8 +93,9 @@ def show_command(
 
     Where the contract has a sensitive column, its values and all texts are hidden unless --reveal is given.
     """
-    from app.quarantine import find_file, first_rows, printable, rejected_rows
+    from app.quarantine import find_file, first_rows, rejected_rows
     from app.s3 import make_client
+    from app.text import printable
 
     config, db = _open(env)
     hidden = frozenset[str]() if reveal else sensitive_columns(load_contract(config.contract_path))
@@ -109,7 +110,7 @@ def show_command(
 
 def _lines_of(row: RejectedRow, hidden: frozenset[str]) -> list[str]:
     """Show one row. Any text may hold a sensitive value, also one whose columns could not be told apart."""
-    from app.quarantine import printable
+    from app.text import printable
 
     lines = [f"line {row.line}"]
     for reason in row.reasons:
@@ -129,8 +130,9 @@ def export_command(
 
     It holds the real text, also of sensitive columns, in the encoding of the contract. Drop it under a new name.
     """
-    from app.quarantine import export_rows, find_file, header_of, printable, rejected_rows
+    from app.quarantine import export_rows, find_file, header_of, rejected_rows
     from app.s3 import make_client
+    from app.text import printable
 
     config, db = _open(env)
     booked = find_file(db, config.s3.source_prefix, file)

@@ -17,6 +17,7 @@ from app.config_types import (
     LoggingConfig,
     MartsConfig,
     MySqlConfig,
+    RetentionConfig,
     S3Config,
     Section,
     SparkConfig,
@@ -54,6 +55,7 @@ class Config(BaseModel):
     stream: StreamConfig = StreamConfig()
     dimensions: DimensionsConfig = DimensionsConfig()
     marts: MartsConfig = MartsConfig()
+    retention: RetentionConfig = RetentionConfig()
     spark: SparkConfig = SparkConfig()
     logging: LoggingConfig = LoggingConfig()
     embedded: bool = False

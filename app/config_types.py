@@ -17,6 +17,7 @@ from app.config_values import (
     Interval,
     Level,
     MemorySize,
+    NotNegative,
     OptionalPath,
     OptionalSecret,
     OptionalText,
@@ -149,6 +150,15 @@ class MartsConfig(Section):
     tie_rule: Literal["all", "first"] = Field(default="all", description="Who gets it on a tie: all leaders, or first: the lowest id")
 
 
+class RetentionConfig(Section):
+    """How long what is over stays: replaced Parquet, and what the command `clean` removes."""
+
+    replaced_facts_seconds: Seconds = Field(default=3600.0, description="How long replaced Parquet stays for readers of the plain folder")
+    archive_days: NotNegative = Field(default=0, description="clean deletes archived objects that are older; 0 keeps them")
+    quarantine_days: NotNegative = Field(default=0, description="clean deletes rejected rows that are older; 0 keeps them")
+    ledger_days: NotNegative = Field(default=0, description="clean deletes what the ledger says of older files that do not count; 0: never")
+
+
 class SparkConfig(Section):
     """Spark's sizes and free extra settings."""
 
@@ -185,6 +195,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "stream": StreamConfig,
     "dimensions": DimensionsConfig,
     "marts": MartsConfig,
+    "retention": RetentionConfig,
     "spark": SparkConfig,
     "logging": LoggingConfig,
 }

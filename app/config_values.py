@@ -31,6 +31,16 @@ def _positive(value: Any) -> int:
     return number
 
 
+def _not_negative(value: Any) -> int:
+    try:
+        number = _whole(value)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ValueError("must be an integer, 0 or more")
+    return number
+
+
 def _port(value: Any) -> int:
     try:
         number = _whole(value)
@@ -98,6 +108,7 @@ OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_to_none)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_to_none)]
 Positive = Annotated[int, BeforeValidator(_positive)]
+NotNegative = Annotated[int, BeforeValidator(_not_negative)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 OptionalPositive = Annotated[int | None, BeforeValidator(lambda value: None if value is None else _positive(value))]

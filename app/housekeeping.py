@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.core.enrich import DIMENSIONS
-from app.evaluate import Job
+from app.job import Job
 from app.leftovers import clear_consumed, clear_stage
 from app.owner import Ownership
 from app.sinks.archive import archive_due

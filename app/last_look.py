@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from app.errors import TransientError
-from app.evaluate import Job
-from app.ledger_types import Attempt, FileState, Outcome
+from app.job import Job
+from app.ledger_operations import skip_files, successors
+from app.ledger_types import Attempt, FileState, OperationKind, Outcome
 from app.s3 import head, is_same_version
 
 
@@ -18,13 +20,40 @@ class InputChanged(TransientError):
     cure = "nothing to do: the new version is loaded as a file of its own"
 
 
+def lose_files(job: Job, attempt: Attempt, lost: Mapping[int, FileState]) -> None:
+    """Take files out of the batch that were not there any more when they were read.
+
+    Raises:
+        InputChanged: it is an operation, which starts over: the object may only have been moved by ourselves.
+    """
+    job.ledger.drop_files(attempt, lost)
+    if attempt.operation is not None:
+        raise InputChanged(f"objects of files {sorted(lost)} were not where they were")
+
+
+def leave_superseded(job: Job, attempt: Attempt) -> None:
+    """Leave the files of a REPLAY alone whose place a later drop of the same name has taken, where the contract says so.
+
+    Raises:
+        InputChanged: there was one; the operation starts over without it.
+    """
+    operation = attempt.operation
+    if operation is None or operation.kind != OperationKind.REPLAY or job.contract.settings.redelivery != "replace":
+        return
+    later = job.ledger.db.run(lambda tx: successors(tx, operation.file_ids))
+    if later:
+        notes = {file_id: f"file {new} has taken its place" for file_id, new in later.items()}
+        job.ledger.write(lambda tx: skip_files(tx, operation.id, notes))
+        raise InputChanged(f"files {sorted(later)} were superseded")
+
+
 def check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
     """Look at every file once more before the commit: what was read must still be what is there.
 
     Raises:
         InputChanged: it is not; the files concerned are OVERWRITTEN or GONE in the ledger, and nothing of them is loaded.
     """
-    if attempt.operation is not None:
+    if not attempt.files:
         return
     client = job.clients()
     booked = {result.file_id for result in outcome.files}
@@ -37,5 +66,5 @@ def check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
         if now is None or not is_same_version(now, version)
     }
     if lost:
-        job.ledger.drop_files(attempt.batch_id, lost)
+        job.ledger.drop_files(attempt, lost)
         raise InputChanged(f"files {sorted(lost)} changed before the commit")

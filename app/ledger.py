@@ -5,11 +5,11 @@ Each method is one transaction; the writing ones first prove our epoch (design: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from app import ledger_isolation, ledger_plan, ledger_sql
+from app import ledger_isolation, ledger_operations, ledger_plan, ledger_sql
 from app.ledger_types import Attempt, FileState, Outcome, SourceFile, identity_of
 from app.mysql import Database, Row, Tx
 from app.owner import check_epoch
@@ -93,25 +93,18 @@ class Ledger:
         found: datetime = self.write(lambda tx: tx.scalar("SELECT UTC_TIMESTAMP(6)"))
         return found.replace(tzinfo=UTC)
 
-    def files_in_force(self, digests: set[bytes]) -> dict[bytes, int]:
-        """Return which of these contents already count in the marts: digest -> the first file that holds it."""
+    def files_in_force(self, digests: set[bytes], but: Collection[int]) -> dict[bytes, int]:
+        """Return which of these contents already count in the marts by other files than `but`: digest -> the first file that holds it."""
         if not digests:
             return {}
-        marks = ", ".join(["%s"] * len(digests))
-        sql = (
-            f"SELECT content_digest, MIN(id) AS id FROM source_file WHERE content_digest IN ({marks})"
-            " AND in_force = 1 AND rows_read > 0 GROUP BY content_digest"
-        )
-        return {bytes(row["content_digest"]): int(row["id"]) for row in self.db.run(lambda tx: tx.rows(sql, list(digests)))}
+        known = f"content_digest IN ({', '.join(['%s'] * len(digests))}) AND in_force = 1 AND rows_read > 0"
+        other = f" AND id NOT IN ({', '.join(['%s'] * len(but))})" if but else ""
+        sql = f"SELECT content_digest, MIN(id) AS id FROM source_file WHERE {known}{other} GROUP BY content_digest"
+        return {bytes(row["content_digest"]): int(row["id"]) for row in self.db.run(lambda tx: tx.rows(sql, [*digests, *but]))}
 
-    def drop_files(self, batch_id: int, states: dict[int, FileState]) -> None:
+    def drop_files(self, attempt: Attempt, states: Mapping[int, FileState]) -> None:
         """Take files whose booked version is no longer there (OVERWRITTEN, GONE) out of a batch; nothing of them is loaded."""
-
-        def drop(tx: Tx) -> None:
-            for file_id, state in states.items():
-                ledger_sql.drop_file(tx, batch_id, file_id, state)
-
-        self.write(drop)
+        self.write(lambda tx: ledger_sql.drop_files(tx, attempt, states))
 
     def plan_outcome(self, attempt: Attempt, outcome: Outcome) -> None:
         """Write down what the attempt is about to create on S3 and in the final transaction, so that leftovers are known by name."""
@@ -141,7 +134,7 @@ class Ledger:
             )
             for table in ("quarantine_part", "pending_part"):
                 tx.execute(f"UPDATE {table} SET state = 'DEAD' WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,))
-            for table in ("pending_key", *ledger_plan.FINDINGS):
+            for table in ("pending_key", "batch_file", *ledger_plan.FINDINGS):
                 tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (batch_key,))
             tx.execute(
                 "UPDATE batch_attempt SET state = 'DEAD', ended_at = UTC_TIMESTAMP(6) WHERE batch_key = %s AND state = 'OPEN'", (batch_key,)
@@ -191,8 +184,8 @@ class Ledger:
 
     def archive_due(self, limit: int) -> list[SourceFile]:
         """Return finished files whose object still waits to be moved, oldest first."""
-        sql = f"SELECT {ledger_sql.FILE_COLUMNS} FROM source_file WHERE archive_due = 1 ORDER BY id LIMIT %s"
-        return [ledger_sql.to_file(row) for row in self.db.run(lambda tx: tx.rows(sql, (limit,)))]
+        sql = f"SELECT {ledger_operations.PLACE} FROM source_file f WHERE f.archive_due = 1 ORDER BY f.id LIMIT %s"
+        return [ledger_operations.current_object(row) for row in self.db.run(lambda tx: tx.rows(sql, (limit,)))]
 
     def archived(self, file_id: int, key: str | None, etag: str | None) -> None:
         """Note that an object has been moved to `key`; None when its version was no longer there to be moved."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from app.errors import LedgerError
-from app.ledger_types import MOVED_STATES, Attempt, Outcome
+from app.ledger_types import MOVED_STATES, Attempt, Change, LivePart, Outcome
 from app.mysql import Tx
+
+T = TypeVar("T")
+PAGE = 500
 
 
 def is_open(tx: Tx, attempt: Attempt) -> bool:
@@ -39,48 +45,28 @@ def book_files(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
         (attempt.batch_key, attempt.batch_id),
     )
     left = tx.scalar("SELECT COUNT(*) FROM source_file WHERE batch_id = %s AND state = 'CLAIMED'", (attempt.batch_id,))
-    if hit != len(outcome.files) or left:
-        raise LedgerError(f"batch {attempt.batch_key}: booked {hit} of {len(outcome.files)} files, {left} left over")
+    claimed = sum(file.state not in tuple(Change) for file in outcome.files)
+    if hit != claimed or left:
+        raise LedgerError(f"batch {attempt.batch_key}: booked {hit} of {claimed} files, {left} left over")
     if outcome.warnings:
-        tx.execute(
-            "INSERT INTO warning_total (rule_name, row_count, updated_at) SELECT s.rule_name, s.n, UTC_TIMESTAMP(6)"
-            " FROM (SELECT rule_name, SUM(row_count) AS n FROM file_warning WHERE batch_key = %s GROUP BY rule_name) s"
-            " ON DUPLICATE KEY UPDATE row_count = warning_total.row_count + s.n, updated_at = UTC_TIMESTAMP(6)",
-            (attempt.batch_key,),
-        )
+        add_warnings(tx, attempt)
 
 
-def book_released(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
-    """Move released rows from rows_pending to rows_loaded of their files and mark the consumed parts and the operation.
-
-    Raises:
-        LedgerError: a file would get a negative count, or a part is not waiting for this operation.
-    """
-    assert attempt.operation is not None, "only operations release"
-    hit = tx.execute(
-        "UPDATE source_file f JOIN stage_file s ON s.file_id = f.id"
-        " SET f.rows_loaded = f.rows_loaded + s.rows_loaded, f.rows_pending = f.rows_pending - s.rows_loaded"
-        " WHERE s.batch_key = %s AND f.state = 'COMMITTED' AND f.rows_pending >= s.rows_loaded + s.rows_pending",
+def add_warnings(tx: Tx, attempt: Attempt) -> None:
+    """Add the batch's warnings to the totals of their rules."""
+    tx.execute(
+        "INSERT INTO warning_total (rule_name, row_count, updated_at) SELECT s.rule_name, s.n, UTC_TIMESTAMP(6)"
+        " FROM (SELECT rule_name, SUM(row_count) AS n FROM file_warning WHERE batch_key = %s GROUP BY rule_name) s"
+        " ON DUPLICATE KEY UPDATE row_count = warning_total.row_count + s.n, updated_at = UTC_TIMESTAMP(6)",
         (attempt.batch_key,),
     )
-    if hit != len(outcome.files):
-        raise LedgerError(f"batch {attempt.batch_key}: released rows of {hit} of {len(outcome.files)} files")
-    tx.execute(
-        "UPDATE pending_part SET state = 'CONSUMED', consumed_at = UTC_TIMESTAMP(6) WHERE operation_id = %s AND state = 'WAITING'",
-        (attempt.operation.id,),
-    )
-    tx.execute(
-        "DELETE k FROM pending_key k JOIN pending_part p ON p.batch_key = k.batch_key WHERE p.operation_id = %s AND p.state = 'CONSUMED'",
-        (attempt.operation.id,),
-    )
-    tx.execute("UPDATE file_operation SET state = 'DONE', finished_at = UTC_TIMESTAMP(6) WHERE id = %s", (attempt.operation.id,))
 
 
 def publish_parts(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
-    """Make the attempt's Parquet parts count: facts and quarantine LIVE, pending WAITING.
+    """Make the attempt's Parquet parts count: facts and quarantine LIVE, pending WAITING; and those that they replace no longer.
 
     Raises:
-        LedgerError: the parts planned before the write are not the parts of the outcome.
+        LedgerError: the parts planned before the write are not the parts of the outcome, or a replaced one does not count any more.
     """
     key = attempt.batch_key
     wanted = {
@@ -92,6 +78,32 @@ def publish_parts(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
         hit = tx.execute(f"{update} WHERE batch_key = %s AND state = 'PLANNED'", (key,))
         if hit != expected:
             raise LedgerError(f"batch {key}: {table} has {hit} planned parts, {expected} expected")
+    dead = sum(_retire(tx, page) for page in _pages(outcome.dead_parts))
+    used = sum(_consume(tx, page) for page in _pages(outcome.consumed))
+    if dead != len(outcome.dead_parts) or used != len(outcome.consumed):
+        raise LedgerError(
+            f"batch {key}: replaced {dead} of {len(outcome.dead_parts)} fact parts and {used} of {len(outcome.consumed)} waiting parts"
+        )
+
+
+def _pages(items: Sequence[T]) -> list[Sequence[T]]:
+    return [items[at : at + PAGE] for at in range(0, len(items), PAGE)]
+
+
+def _retire(tx: Tx, parts: Sequence[LivePart]) -> int:
+    places = ", ".join(["(%s, %s, %s)"] * len(parts))
+    sql = (
+        "UPDATE fact_part SET state = 'DEAD', dead_at = UTC_TIMESTAMP(6)"
+        f" WHERE (batch_key, sales_month, store_id) IN ({places}) AND state = 'LIVE'"
+    )
+    return tx.execute(sql, [value for part in parts for value in (part.batch_key, part.sales_month, part.store_id)])
+
+
+def _consume(tx: Tx, keys: Sequence[str]) -> int:
+    marks = ", ".join(["%s"] * len(keys))
+    tx.execute(f"DELETE FROM pending_key WHERE batch_key IN ({marks})", keys)
+    sql = f"UPDATE pending_part SET state = 'CONSUMED', consumed_at = UTC_TIMESTAMP(6) WHERE batch_key IN ({marks}) AND state = 'WAITING'"
+    return tx.execute(sql, keys)
 
 
 def close_batch(tx: Tx, attempt: Attempt, outcome: Outcome, dimension_version: int) -> None:

@@ -19,7 +19,7 @@ def plan_outcome(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
     """Insert everything that names what an attempt is about to write: parts, staged file results, findings."""
     key, now = attempt.batch_key, datetime.now(UTC).replace(tzinfo=None)
     # A connection lost during COMMIT makes this run again on top of itself.
-    for table in (*PARTS, "stage_file", *FINDINGS):
+    for table in (*PARTS, "stage_file", "batch_file", *FINDINGS):
         tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (key,))
     tx.executemany(
         "INSERT INTO fact_part (batch_key, sales_month, store_id, row_count, amount, planned_at) VALUES (%s, %s, %s, %s, %s, %s)",
@@ -36,6 +36,8 @@ def plan_outcome(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
         " rows_pending, content_digest) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [_staged(key, file) for file in outcome.files],
     )
+    # Written now and not with the commit, as there may be many; of an attempt that dies they say nothing wrong.
+    tx.executemany("INSERT INTO batch_file (file_id, batch_key) VALUES (%s, %s)", [(file_id, key) for file_id in outcome.holders])
     _insert_findings(tx, key, outcome)
 
 

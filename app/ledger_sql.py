@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC
 
 from app.errors import LedgerError
-from app.ledger_types import Attempt, FileState, Operation, SourceFile
+from app.ledger_operations import load, moved_since, skip_files
+from app.ledger_types import Attempt, FileState, SourceFile
 from app.mysql import Row, Tx
 from app.s3 import ObjectVersion
 
@@ -96,18 +97,24 @@ def begin(tx: Tx, batch_id: int, epoch: int, contract_hash: str) -> Attempt | No
         (number, key, contract_hash, batch_id),
     )
     tx.execute("INSERT INTO batch_attempt (batch_key, batch_id, started_at) VALUES (%s, %s, UTC_TIMESTAMP(6))", (key, batch_id))
-    files = tx.rows(f"SELECT {FILE_COLUMNS} FROM source_file WHERE batch_id = %s AND state = 'CLAIMED' ORDER BY id", (batch_id,))
-    operation = (
-        tx.row("SELECT id, kind, file_id FROM file_operation WHERE id = %s", (batch["operation_id"],)) if batch["operation_id"] else None
-    )
-    return Attempt(
-        batch_id=batch_id,
-        batch_key=key,
-        number=number,
-        planned_at=batch["planned_at"].replace(tzinfo=UTC),
-        files=tuple(to_file(row) for row in files),
-        operation=Operation(operation["id"], operation["kind"], operation["file_id"]) if operation else None,
-    )
+    if batch["operation_id"] is not None:
+        operation, files = load(tx, int(batch["operation_id"]))
+        return Attempt(batch_id, key, number, batch["planned_at"].replace(tzinfo=UTC), files, operation)
+    rows = tx.rows(f"SELECT {FILE_COLUMNS} FROM source_file WHERE batch_id = %s AND state = 'CLAIMED' ORDER BY id", (batch_id,))
+    return Attempt(batch_id, key, number, batch["planned_at"].replace(tzinfo=UTC), tuple(to_file(row) for row in rows))
+
+
+def drop_files(tx: Tx, attempt: Attempt, states: Mapping[int, FileState]) -> None:
+    """Take files out of a batch whose booked version is no longer there. Nothing of them is loaded, and what an operation wanted to read
+    again stays as it is; unless the job itself has moved the object meanwhile, and finds it at its new place when it starts over.
+    """
+    if attempt.operation is None:
+        for file_id, state in states.items():
+            drop_file(tx, attempt.batch_id, file_id, state)
+        return
+    moved = moved_since(tx, (file for file in attempt.files if file.id in states))
+    places = {file.id: f"its object s3://{file.version.bucket}/{file.version.key} is not there any more" for file in attempt.files}
+    skip_files(tx, attempt.operation.id, {file_id: places[file_id] for file_id in states if file_id not in moved})
 
 
 def drop_file(tx: Tx, batch_id: int, file_id: int, state: FileState) -> None:

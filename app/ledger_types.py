@@ -31,28 +31,68 @@ class FileState(StrEnum):
 MOVED_STATES = (FileState.COMMITTED, FileState.REJECTED, FileState.DUPLICATE, FileState.FAILED)
 
 
+class OperationKind(StrEnum):
+    """What can be done to files that were loaded.
+
+    RELEASE loads waiting rows whose dimension row has come; RETRACT takes a file's rows out again; REPLAY does so and reads the file
+    anew; MEND loads mended rows in the place of rejected ones; REPLACE is noted when a file took the place of an earlier one of the
+    same name; COMPACT merges the Parquet of a partition.
+    """
+
+    RELEASE = "RELEASE"
+    RETRACT = "RETRACT"
+    REPLAY = "REPLAY"
+    MEND = "MEND"
+    REPLACE = "REPLACE"
+    COMPACT = "COMPACT"
+
+
+class Change(StrEnum):
+    """What an operation does to a file that is in force, where it does not read it anew: beside the final states in stage_file."""
+
+    RELEASED = "RELEASED"
+    MENDED = "MENDED"
+
+
 @dataclass(frozen=True)
 class SourceFile:
-    """One object version as the ledger knows it."""
+    """One object version as the ledger knows it. `origin` is the key it was dropped under, where the object has been moved since."""
 
     id: int
     version: ObjectVersion
     state: str = FileState.CLAIMED
     finished_at: datetime | None = None
+    origin: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The key under which the file was dropped."""
+        return self.origin if self.origin is not None else self.version.key
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One row of file_operation."""
+    """One operation as an attempt executes it.
+
+    Attributes:
+        id: the number in file_operation.
+        kind: what is done.
+        file_ids: the files that it is about; without those that it can do nothing to.
+        partitions: the fact partitions (month, store) that a COMPACT merges.
+    """
 
     id: int
-    kind: str
-    file_id: int | None = None
+    kind: OperationKind
+    file_ids: tuple[int, ...] = ()
+    partitions: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at one micro-batch: what it holds and the clock it is evaluated against."""
+    """One attempt at one micro-batch: what it holds and the clock it is evaluated against.
+
+    `files` are those whose objects are read: what was claimed, what a REPLAY reads again, or the mended rows of a MEND.
+    """
 
     batch_id: int
     batch_key: str
@@ -61,10 +101,15 @@ class Attempt:
     files: tuple[SourceFile, ...]
     operation: Operation | None = None
 
+    @property
+    def is_mending(self) -> bool:
+        """Whether the objects hold mended rows, each with the line it had."""
+        return self.operation is not None and self.operation.kind == OperationKind.MEND
+
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file in a batch. For a RELEASE the figures are changes, not totals.
+    """What became of one file in a batch. For a Change the figures are what it changes, not totals.
 
     Raises:
         LedgerError: rows_read is not rows_loaded + rows_rejected + rows_pending.
@@ -96,6 +141,25 @@ class FactPart:
     store_id: int
     rows: int
     amount: Decimal
+
+
+@dataclass(frozen=True)
+class LivePart:
+    """One committed part of the facts, as the ledger lists it."""
+
+    batch_key: str
+    sales_month: str
+    store_id: int
+    rows: int
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """A file whose rows a batch takes out of facts and marts, and the file that takes its place."""
+
+    file_id: int
+    superseded_by: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +195,21 @@ class RuleWarning:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a batch attempt is about to make true. `headers` are those of files with quarantined rows, by file id."""
+    """All that a batch attempt is about to make true.
+
+    Attributes:
+        files: what became of each file.
+        facts: the parts that are written, rows kept of replaced parts included.
+        quarantine: the folders of rejected rows.
+        pending_rows: rows that wait for a dimension row.
+        rejects: rejected rows by file and reason.
+        warnings: accepted rows by file and broken rule.
+        headers: those of files with quarantined rows, by file id.
+        withdrawn: files whose rows are taken out, and that are not read anew.
+        dead_parts: live parts that the new ones replace.
+        consumed: waiting parts (batch keys) whose rows are loaded, dropped, or wait on in the new one.
+        holders: files that have rows in the new parts without having been read by this batch.
+    """
 
     files: tuple[FileResult, ...] = ()
     facts: tuple[FactPart, ...] = ()
@@ -140,6 +218,10 @@ class Outcome:
     rejects: tuple[Reject, ...] = ()
     warnings: tuple[RuleWarning, ...] = ()
     headers: Mapping[int, str] = field(default_factory=dict)
+    withdrawn: tuple[Withdrawn, ...] = ()
+    dead_parts: tuple[LivePart, ...] = ()
+    consumed: tuple[str, ...] = ()
+    holders: tuple[int, ...] = ()
 
     @property
     def rows_loaded(self) -> int:

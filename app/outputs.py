@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from decimal import Decimal
+from functools import reduce
 from uuid import uuid4
 
 from pyspark import inheritable_thread_target
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.core.classify import LOADED, PENDING, REJECTED, missing_key_rows, sales_columns
 from app.core.enrich import DIMENSIONS, enrich_with_dimensions, fact_columns
-from app.core.marts import MARTS, Mart, to_delta, with_mart_attributes
-from app.evaluate import Evaluation, Job
+from app.core.marts import MARTS, Mart, to_delta, to_net_delta, with_mart_attributes
+from app.evaluate import Evaluation
 from app.failpoints import failpoint
+from app.job import Job
 from app.ledger_types import Attempt
 from app.marker import Marker, write_marker
 from app.sinks.facts import write_facts
@@ -25,6 +28,7 @@ from app.sinks.jdbc import append_rows
 from app.sinks.marts import Totals
 from app.sinks.quarantine import write_pending, write_quarantine
 from app.steps import step
+from app.undo import kept_rows, removed_rows
 
 NOTHING = Totals(0, Decimal(0))
 
@@ -32,8 +36,9 @@ NOTHING = Totals(0, Decimal(0))
 def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     """Stage the deltas and write facts, quarantine and pending rows, side by side. Returns what went into the facts."""
     tasks: list[Callable[[], Totals | None]] = [lambda: _write_marker(job, attempt)]
-    if evaluation.rows_loaded:
+    if evaluation.facts:
         tasks.append(lambda: _write_facts(job, attempt, evaluation))
+    if evaluation.rows_loaded or evaluation.rewrite.removed.rows:
         tasks += [_stage_task(job, attempt, evaluation, mart) for mart in MARTS]
     if evaluation.quarantine:
         tasks.append(lambda: _write_quarantine(job, attempt, evaluation))
@@ -51,30 +56,39 @@ def _write_marker(job: Job, attempt: Attempt) -> None:
 
 def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     failpoint("during_facts")
-    with step(attempt.batch_key, "facts", rows=evaluation.rows_loaded):
-        return _write_fact_rows(job, attempt, evaluation)
-
-
-def _write_fact_rows(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
-    rows = enrich_with_dimensions(evaluation.rows(LOADED), evaluation.dimensions.frames)
-    facts = rows.withColumn("batch_key", F.lit(attempt.batch_key)).select(*fact_columns(job.contract))
-    return write_facts(facts, job.config.s3)
+    frames = []
+    if evaluation.rows_loaded:
+        rows = enrich_with_dimensions(evaluation.rows(LOADED), evaluation.dimensions.frames)
+        frames.append(rows.withColumn("batch_key", F.lit(attempt.batch_key)).select(*fact_columns(job.contract)))
+    if evaluation.rewrite.kept:
+        kept = kept_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
+        frames.append(kept.withColumn("batch_key", F.lit(attempt.batch_key)))
+    with step(attempt.batch_key, "facts", rows=sum(part.rows for part in evaluation.facts)):
+        return write_facts(reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames), job.config.s3)
 
 
 def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) -> Callable[[], None]:
     def stage() -> None:
-        deltas = to_delta(evaluation.rows(LOADED), mart)
+        deltas = _deltas(job, evaluation, mart)
         key = next(d.key for d in DIMENSIONS if d.table == mart.dimension)
         staged = with_mart_attributes(deltas, evaluation.dimensions.frames[mart.dimension], mart, key)
-        with step(attempt.batch_key, "stage", mart=mart.table, rows=evaluation.rows_loaded):
+        with step(attempt.batch_key, "stage", mart=mart.table, rows=evaluation.rows_loaded, removed=evaluation.rewrite.removed.rows):
             append_rows(staged, mart.stage_table, attempt.batch_key, job.config.mysql)
         failpoint("after_stage")
 
     return stage
 
 
+def _deltas(job: Job, evaluation: Evaluation, mart: Mart) -> DataFrame:
+    """Return what is added to a mart, less what is taken out of it."""
+    if not evaluation.rewrite.removed.rows:
+        return to_delta(evaluation.rows(LOADED), mart)
+    removed = removed_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
+    return to_net_delta(evaluation.rows(LOADED) if evaluation.rows_loaded else None, removed, mart)
+
+
 def _write_quarantine(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
-    names = job.spark.createDataFrame([(f.id, f.version.key) for f in attempt.files], "_file_id bigint, _file_name string")
+    names = job.spark.createDataFrame([(f.id, f.key) for f in attempt.files], "_file_id bigint, _file_name string")
     rejected = evaluation.rows(REJECTED).withColumnsRenamed({"_faults": "_reasons", "_reason": "reason"})
     named = rejected.join(F.broadcast(names), on="_file_id", how="left")
     with step(attempt.batch_key, "quarantine", rows=sum(part.rows for part in evaluation.quarantine)):

@@ -18,6 +18,7 @@ from app.errors import S3Error, UsageError
 from app.mysql import Database, Row
 from app.prefixes import quarantine_part_prefix
 from app.s3 import S3Client, list_all, translated
+from app.text import printable
 
 # Rows of one read from Parquet.
 READ_ROWS = 10_000
@@ -77,11 +78,6 @@ class Exported:
     rows: int
     left_out: int
     lines: tuple[int, ...]
-
-
-def printable(text: str) -> str:
-    """Return text that is safe to show: a file may hold what moves a terminal's cursor."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def find_files(db: Database, source_prefix: str, name: str) -> list[BookedFile]:

@@ -33,6 +33,8 @@ STREAM_SETTINGS = {
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",
+    # A month is no number, and a batch key such as 12-3-1 no date.
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.python.worker.reuse": "true",
     "spark.sql.streaming.stopTimeout": "60s",

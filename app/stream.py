@@ -20,9 +20,9 @@ from app.core.contract import Contract, load_contract
 from app.core.contract_check import check_contract
 from app.dimensions import Dimensions
 from app.errors import SparkGone
-from app.evaluate import Job
 from app.failpoints import failpoint, parse_failpoint
 from app.housekeeping import Housekeeper
+from app.job import Job
 from app.last_run import unfinished_work
 from app.ledger import Ledger
 from app.leftovers import clear_leftovers, clear_magic_trees

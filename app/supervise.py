@@ -15,8 +15,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from app.batch import BatchRunner
 from app.errors import PipelineError, TransientError
-from app.evaluate import Job
 from app.housekeeping import Housekeeper
+from app.job import Job
 from app.spark_errors import spark_error
 
 log = logging.getLogger(__name__)

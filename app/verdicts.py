@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from app.census import Census
 from app.core.classify import LOADED, PENDING, REJECTED
 from app.core.contract import Contract
-from app.errors import LedgerError
+from app.errors import BatchFailed, LedgerError
 from app.ledger import Ledger
-from app.ledger_types import Attempt, FileResult, FileState, Reject
+from app.ledger_types import Attempt, Change, FileResult, FileState, Reject
 from app.source.blocks import content_digests
 from app.source.splits import OK, Marker
 
@@ -27,6 +27,7 @@ class Plan:
     results: dict[int, FileResult] = field(default_factory=dict)
     lost: dict[int, FileState] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
+    replaces_nothing: set[int] = field(default_factory=set)
     refreshed: bool = False
 
     def is_open(self, file_id: int) -> bool:
@@ -73,17 +74,18 @@ def note_unusable(markers: list[Marker], plan: Plan) -> set[int]:
     return found
 
 
-def note_duplicates(ledger: Ledger, contract: Contract, scanned: Scanned, plan: Plan) -> set[int]:
+def note_duplicates(ledger: Ledger, contract: Contract, scanned: Scanned, plan: Plan, own: Collection[int] = ()) -> set[int]:
     """Note the files whose content already counts, in the ledger or earlier in this batch; a file without rows is no duplicate.
 
-    A file that is about to be rejected for its bad rows is nobody's original, but it may be a duplicate of what counts already.
+    A file that is about to be rejected for its bad rows is nobody's original, but it may be a duplicate of what counts already. `own` are
+    files of the batch that may be in force while they are read again: they are nobody's original for that.
     """
     policy = contract.settings.duplicates
     if policy == "process":
         return set()
     contents = {file_id: digest for file_id, digest in scanned.digests.items() if scanned.rows[file_id] and plan.is_open(file_id)}
     spoilt = spoilt_files(contract, scanned, plan)
-    originals = ledger.files_in_force(set(contents.values()))
+    originals = ledger.files_in_force(set(contents.values()), own)
     found = set()
     for file_id, digest in sorted(contents.items()):
         original = originals.get(digest) if file_id in spoilt else originals.setdefault(digest, file_id)
@@ -148,6 +150,39 @@ def file_results(attempt: Attempt, scanned: Scanned, plan: Plan) -> list[FileRes
             )
         )
     return results
+
+
+def released_results(census: Census, read: set[int]) -> list[FileResult]:
+    """Return the changes of files that were not read in this batch: their rows were waiting, and are loaded or wait on."""
+    return [
+        FileResult(file_id, Change.RELEASED, rows_read=sum(counts.values()), rows_loaded=counts[LOADED], rows_pending=counts[PENDING])
+        for file_id, counts in sorted(census.by_file.items())
+        if file_id not in read
+    ]
+
+
+def mended_results(attempt: Attempt, scanned: Scanned) -> list[FileResult]:
+    """Return the changes of files of which rejected rows were mended: all their rejected rows, loaded, pending or rejected again.
+
+    Raises:
+        BatchFailed: the mended rows cannot be read.
+    """
+    for marker in scanned.markers:
+        if marker.outcome != OK:
+            raise BatchFailed(f"the mended rows of file {marker.file_id} cannot be read: {marker.outcome} {marker.detail or ''}")
+    empty: dict[str, int] = defaultdict(int)
+    counted = [(file.id, scanned.census.by_file.get(file.id, empty)) for file in attempt.files]
+    return [
+        FileResult(
+            file_id,
+            Change.MENDED,
+            rows_read=sum(counts[outcome] for outcome in (LOADED, PENDING, REJECTED)),
+            rows_loaded=counts[LOADED],
+            rows_pending=counts[PENDING],
+            rows_rejected=counts[REJECTED],
+        )
+        for file_id, counts in counted
+    ]
 
 
 def headers_to_keep(scanned: Scanned) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -74,9 +75,28 @@ def to_delta(rows: DataFrame, mart: Mart) -> DataFrame:
 
     Needs the mart's fact columns. One row per grain key, with the measures summed exactly and `row_count`.
     """
+    return _summed(rows, mart, F.count(F.lit(1)))
+
+
+def to_net_delta(added: DataFrame | None, removed: DataFrame, mart: Mart) -> DataFrame:
+    """Aggregate rows that are added and rows that are taken out to what a mart changes by.
+
+    Both need the mart's fact columns. One row per grain key that is touched; measures and `row_count` may be negative or zero.
+    """
+    sides = [(removed, -1)] + ([(added, 1)] if added is not None else [])
+    signed = [_signed(rows, mart, sign) for rows, sign in sides]
+    return _summed(reduce(DataFrame.unionByName, signed), mart, F.sum("_sign"))
+
+
+def _signed(rows: DataFrame, mart: Mart, sign: int) -> DataFrame:
+    measures = [(F.col(source) * sign).cast(TOTAL_TYPE).alias(source) for source in mart.measures.values()]
+    return rows.select(*mart.grain.values(), *measures, F.lit(sign).cast("bigint").alias("_sign"))
+
+
+def _summed(rows: DataFrame, mart: Mart, row_count: Column) -> DataFrame:
     grain: list[Column] = [F.col(source).alias(column) for column, source in mart.grain.items()]
     sums = [F.sum(source).cast(TOTAL_TYPE).alias(column) for column, source in mart.measures.items()]
-    return rows.groupBy(*grain).agg(*sums, F.count(F.lit(1)).alias("row_count"))
+    return rows.groupBy(*grain).agg(*sums, row_count.alias("row_count"))
 
 
 def with_mart_attributes(deltas: DataFrame, dimension: DataFrame, mart: Mart, key: str) -> DataFrame:

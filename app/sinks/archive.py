@@ -32,7 +32,7 @@ def target_key(config: Config, file: SourceFile, number: int = 1) -> str:
     # A skipped duplicate is no error: its content is in the marts.
     prefix = s3.processed_prefix if file.state in (FileState.COMMITTED, FileState.DUPLICATE) else s3.error_prefix
     folder = f"{prefix}{file.finished_at:%Y-%m-%d}/{file.id}{f'-{number}' if number > 1 else ''}/"
-    name = file.version.key.removeprefix(s3.source_prefix).encode()
+    name = file.key.removeprefix(s3.source_prefix).encode()
     room = MAX_KEY_BYTES - len(folder.encode())
     return folder + (name if len(name) <= room else name[-room:]).decode(errors="ignore")
 
@@ -43,14 +43,18 @@ def archive_file(client: S3Client, config: Config, ledger: Ledger, file: SourceF
     Safe to repeat after a crash anywhere in between. Returns False when the booked version was gone before the copy.
     """
     target, copied = _free_target(client, config, file)
+    if target == file.version.key:
+        # A file that changed its state twice before its object was moved is where it belongs.
+        ledger.archived(file.id, target, file.version.etag)
+        return True
     etag = copied.etag if copied else copy_version(client, file.version, target)
     if etag is None:
-        log.warning("archive file=%d key=%r: the booked version is gone, nothing was moved", file.id, file.version.key)
+        log.warning("archive file=%d key=%r: the booked version is gone, nothing was moved", file.id, file.key)
         ledger.archived(file.id, None, None)
         return False
     failpoint("archive_copied")
     if not delete_version(client, file.version):
-        log.info("archive file=%d key=%r: a newer version stays in the source prefix", file.id, file.version.key)
+        log.info("archive file=%d key=%r: a newer version stays in the source prefix", file.id, file.key)
     ledger.archived(file.id, target, etag)
     return True
 

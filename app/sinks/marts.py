@@ -19,8 +19,8 @@ class Totals:
     amount: Decimal
 
 
-def check_stage(tx: Tx, mart: Mart, batch_key: str, facts: Totals) -> None:
-    """Compare the staged deltas with what the facts write observed.
+def check_stage(tx: Tx, mart: Mart, batch_key: str, delta: Totals) -> None:
+    """Compare the staged deltas with what the facts changed by: what was written less what the replaced parts held.
 
     Raises:
         LedgerError: rows or amount differ.
@@ -33,23 +33,47 @@ def check_stage(tx: Tx, mart: Mart, batch_key: str, facts: Totals) -> None:
     )
     assert row is not None, "an aggregate without GROUP BY has one row"
     staged = Totals(int(row["row_total"]), Decimal(row["amount"]))
-    if staged != facts:
-        raise LedgerError(f"batch {batch_key}: {mart.stage_table} holds {staged}, the facts hold {facts}")
+    if staged != delta:
+        raise LedgerError(f"batch {batch_key}: {mart.stage_table} holds {staged}, the facts change by {delta}")
 
 
-def merge(tx: Tx, mart: Mart, batch_key: str, config: MartsConfig) -> int:
-    """Add the staged deltas to the mart and rank the touched groups again. Returns the number of touched mart rows."""
-    key = tx.execute(merge_sql(mart), (batch_key,))
+def merge(tx: Tx, mart: Mart, batch_key: str, config: MartsConfig, *, removes: bool = False) -> int:
+    """Add the staged deltas to the mart and rank the touched groups again. Returns the number of touched mart rows.
+
+    Raises:
+        LedgerError: `removes`, and more would be taken out of a mart row than is in it.
+    """
+    touched = tx.execute(merge_sql(mart), (batch_key,))
+    if removes:
+        _remove_empty(tx, mart, batch_key)
     if mart.ranked_within:
         tx.execute(incentive_sql(mart, config.tie_rule), (batch_key, config.incentive_rate))
-    return key
+    return touched
+
+
+def _remove_empty(tx: Tx, mart: Mart, batch_key: str) -> None:
+    """Delete the mart rows that no fact is behind any more.
+
+    Raises:
+        LedgerError: more was taken out of a row than was in it.
+    """
+    on_row = " AND ".join(f"t.{column} = s.{column}" for column in mart.grain)
+    touched = f"FROM {mart.table} t JOIN {mart.stage_table} s ON {on_row} WHERE s.batch_key = %s"
+    amounts = " OR ".join(f"t.{column} <> 0" for column in mart.measures)
+    wrong = tx.scalar(f"SELECT COUNT(*) {touched} AND (t.row_count < 0 OR (t.row_count = 0 AND ({amounts})))", (batch_key,))
+    if wrong:
+        raise LedgerError(f"batch {batch_key}: {wrong} rows of {mart.table} would hold less than nothing")
+    tx.execute(f"DELETE t {touched} AND t.row_count = 0", (batch_key,))
 
 
 def merge_sql(mart: Mart) -> str:
-    """Return the upsert from stage to mart: measures are added, attributes overwritten (SCD type 1)."""
+    """Return the upsert from stage to mart: measures are added, attributes overwritten (SCD type 1).
+
+    Where rows are only taken out the attributes stay: their dimension row may be gone by now.
+    """
     columns = ", ".join(mart.columns)
     sums = [f"{c} = {mart.table}.{c} + s.{c}" for c in (*mart.measures, "row_count")]
-    latest = [f"{c} = s.{c}" for c in mart.attributes]
+    latest = [f"{c} = IF(s.row_count > 0, s.{c}, {mart.table}.{c})" for c in mart.attributes]
     return (
         f"INSERT INTO {mart.table} ({columns}, updated_at)"
         f" SELECT {', '.join(f's.{c}' for c in mart.columns)}, UTC_TIMESTAMP(6) FROM {mart.stage_table} s WHERE s.batch_key = %s"

@@ -101,8 +101,9 @@ def files(scratch: Scratch) -> Iterator[Difference]:
         "SELECT file_id, object_key, state, in_force, rows_read, rows_loaded, facts, rows_rejected, quarantine, rows_pending, pending FROM"
         " (SELECT coalesce(f.id, c.file_id) AS file_id, f.*, coalesce(c.facts, 0) AS facts, coalesce(c.quarantine, 0) AS quarantine,"
         f" coalesce(c.pending, 0) AS pending FROM file f FULL JOIN (SELECT file_id, {sums} FROM calc_file GROUP BY file_id) c"
-        " ON c.file_id = f.id) WHERE object_key IS NULL OR (in_force = 0 AND facts > 0) OR (in_force = 1 AND (rows_loaded <> facts OR"
-        " rows_rejected <> quarantine OR rows_pending <> pending OR rows_read <> rows_loaded + rows_rejected + rows_pending))"
+        " ON c.file_id = f.id) WHERE object_key IS NULL OR (in_force = 0 AND facts + pending > 0)"
+        " OR (in_force = 1 AND (rows_loaded <> facts OR rows_rejected <> quarantine OR rows_pending <> pending"
+        " OR rows_read <> rows_loaded + rows_rejected + rows_pending))"
         " ORDER BY file_id"
     )
     for file_id, key, state, in_force, read, *counts in scratch.rows(sql):
@@ -112,7 +113,9 @@ def files(scratch: Scratch) -> Iterator[Difference]:
             continue
         subject = f"{subject} {key!r}"
         if not in_force:
-            yield differs("file", subject, "rows_loaded", f"not in force ({state})", counts[1])
+            for name, found in (("rows_loaded", counts[1]), ("rows_pending", counts[5])):
+                if found:
+                    yield differs("file", subject, name, f"not in force ({state})", found)
             continue
         for at, name in enumerate(("rows_loaded", "rows_rejected", "rows_pending")):
             if counts[2 * at] != counts[2 * at + 1]:

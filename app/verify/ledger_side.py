@@ -22,7 +22,7 @@ class Kind:
     place: str
     live: str
     columns: str = "NULL, NULL, row_count, NULL"
-    # What may lie on S3 without being live: rows that were released, until their Parquet is deleted.
+    # What may lie on S3 without being live: what was released or replaced, until its Parquet is deleted.
     also_there: str = "1 = 0"
 
 
@@ -32,6 +32,8 @@ FACTS = Kind(
     "CONCAT('sales_month=', sales_month, '/store_id=', store_id, '/batch_key=', batch_key)",
     "state = 'LIVE'",
     "sales_month, store_id, row_count, amount",
+    # What an operation has replaced stays for a while, for readers of the plain folder.
+    "(state = 'DEAD' AND live_at IS NOT NULL)",
 )
 QUARANTINE = Kind(
     "quarantine", "quarantine_part", "CONCAT('load_date=', load_date, '/reason=', reason, '/batch_key=', batch_key)", "state = 'LIVE'"
@@ -47,7 +49,9 @@ KINDS = (FACTS, QUARANTINE, PENDING)
 
 _FILE_COLUMNS = (
     "id, CONVERT(object_key USING utf8mb4), state, in_force, rows_read, rows_loaded, rows_rejected, rows_pending,"
-    " CONVERT(archived_key USING utf8mb4), archive_due"
+    " CONVERT(archived_key USING utf8mb4), archive_due, batch_id,"
+    " EXISTS (SELECT 1 FROM operation_file o JOIN file_operation p ON p.id = o.operation_id"
+    " WHERE o.file_id = source_file.id AND o.mended_key IS NOT NULL AND o.note IS NULL AND p.state = 'DONE')"
 )
 
 
@@ -59,7 +63,7 @@ def load_ledger(db: Database, scratch: Scratch) -> None:
     )
     scratch.run(
         "CREATE TABLE file (id BIGINT, object_key VARCHAR, state VARCHAR, in_force INTEGER, rows_read BIGINT, rows_loaded BIGINT,"
-        " rows_rejected BIGINT, rows_pending BIGINT, archived_key VARCHAR, archive_due INTEGER)"
+        " rows_rejected BIGINT, rows_pending BIGINT, archived_key VARCHAR, archive_due INTEGER, batch_id BIGINT, is_mended INTEGER)"
     )
     with snapshot(db) as seen:
         for kind in KINDS:

@@ -116,15 +116,22 @@ def _sum(scratch: Scratch, kind: str, objects: Sequence[Fetched], columns: Seque
     amount = "NULL" if kind == QUARANTINE.name else "sum(total_cost)"
     mark = print_of([_column(kind, name, there) for name in columns]) if columns and kind != QUARANTINE.name else "NULL"
     scratch.run(f"INSERT INTO calc_part SELECT '{kind}', _place, count(*), {amount} FROM piece GROUP BY _place")
-    scratch.run(f"INSERT INTO calc_file SELECT '{kind}', _file_id, count(*), {amount}, {mark} FROM piece GROUP BY _file_id")
+    # What earlier batches rejected of a file that was read or mended since does not count any more.
+    counts = f"WHERE {_read_last()}" if kind == QUARANTINE.name else ""
+    scratch.run(f"INSERT INTO calc_file SELECT '{kind}', _file_id, count(*), {amount}, {mark} FROM piece {counts} GROUP BY _file_id")
     if kind == QUARANTINE.name and columns:
-        scratch.run("INSERT INTO rejected SELECT _file_id, _raw, _reasons[1].code FROM piece")
+        scratch.run(f"INSERT INTO rejected SELECT _file_id, _raw, _reasons[1].code FROM piece {counts}")
     for mart in MARTS if kind == FACTS.name else ():
         # The month is worked out from the date again, not taken from the folder.
         sources = {**{name: name for name in mart.grain.values()}, "sales_month": "strftime(sales_date, '%Y-%m')", "store_id": "_store_id"}
         grain = [f"CAST({sources[source]} AS VARCHAR)" for source in mart.grain.values()]
         sums = [f"sum({source})" for source in mart.measures.values()]
         scratch.run(f"INSERT INTO calc_{mart.table} SELECT {', '.join((*grain, *sums))}, count(*) FROM piece GROUP BY {', '.join(grain)}")
+
+
+def _read_last() -> str:
+    number = "CAST(regexp_extract(_place, 'batch_key=([0-9]+)-', 1) AS BIGINT)"
+    return f"NOT EXISTS (SELECT 1 FROM file f WHERE f.id = _file_id AND f.batch_id <> {number})"
 
 
 def _column(kind: str, name: str, there: set[str]) -> str:

@@ -24,6 +24,7 @@ TYPES = {
     "Positive": "positive integer",
     "Port": "port number",
     "Seconds": "seconds, 0 or more",
+    "NotNegative": "integer, 0 or more",
     "Bytes": "size, such as 64k or 1g",
     "Interval": "time, such as 2 seconds",
     "Rate": "number from 0 to 1",

@@ -20,6 +20,10 @@ GRANT SELECT ON schema_migration TO 'salestream_job'@'%';
 -- The ledger's history is never deleted by the job, only what an attempt planned and did not do.
 GRANT SELECT, UPDATE ON stream_owner TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE ON file_operation TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE ON operation_file TO 'salestream_job'@'%';
+GRANT SELECT, INSERT ON operation_partition TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE ON file_withdrawal TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON batch_file TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE ON micro_batch TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE ON batch_attempt TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE ON source_file TO 'salestream_job'@'%';
@@ -35,9 +39,9 @@ GRANT SELECT, INSERT, DELETE ON stage_file TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, DELETE ON stage_customers_data_mart TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, DELETE ON stage_sales_team_data_mart TO 'salestream_job'@'%';
 
--- The marts.
-GRANT SELECT, INSERT, UPDATE ON customers_data_mart TO 'salestream_job'@'%';
-GRANT SELECT, INSERT, UPDATE ON sales_team_data_mart TO 'salestream_job'@'%';
+-- The marts; a row that no fact is behind any more is deleted.
+GRANT SELECT, INSERT, UPDATE, DELETE ON customers_data_mart TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON sales_team_data_mart TO 'salestream_job'@'%';
 
 -- Readers see the marts, the list of committed Parquet, and what became of each file.
 GRANT SELECT ON customers_data_mart TO 'salestream_reader'@'%';

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import LedgerError, OwnershipError
 from app.ledger import Ledger
-from app.ledger_types import MOVED_STATES, FactPart, FileResult, FileState, Outcome
+from app.ledger_types import MOVED_STATES, Attempt, FactPart, FileResult, FileState, Outcome
 from app.s3 import ObjectVersion
 
 VERSION = ObjectVersion("lake", "sales_data/é.csv", "e1", 3, datetime(2024, 1, 1, tzinfo=UTC))
@@ -58,6 +58,8 @@ class FakeDatabase:
         self.transactions += 1
         return work(self.tx)
 
+
+ATTEMPT = Attempt(41, "41-5-1", 1, datetime(2024, 1, 1, tzinfo=UTC), ())
 
 # Types
 
@@ -174,12 +176,12 @@ def test_a_claim_that_misses_a_file_is_rolled_back() -> None:
 def test_a_file_taken_out_of_a_batch_must_have_been_claimed_by_it() -> None:
     db = FakeDatabase(matched=0, state=[{"state": "COMMITTED"}])
     with pytest.raises(LedgerError, match="batch 41: file 3 is not claimed by it"):
-        Ledger(db, 5).drop_files(41, {3: FileState.GONE})
+        Ledger(db, 5).drop_files(ATTEMPT, {3: FileState.GONE})
 
 
 def test_a_file_taken_out_twice_after_a_lost_commit_is_no_fault() -> None:
     db = FakeDatabase(matched=0, state=[{"state": "GONE"}])
-    Ledger(db, 5).drop_files(41, {3: FileState.GONE})
+    Ledger(db, 5).drop_files(ATTEMPT, {3: FileState.GONE})
     assert db.transactions == 1
 
 
@@ -194,6 +196,8 @@ def test_a_row_of_the_ledger_becomes_the_version_that_was_booked() -> None:
         "last_modified": datetime(2024, 1, 1),
         "state": "REJECTED",
         "finished_at": datetime(2024, 1, 2),
+        "archived_key": None,
+        "archived_etag": None,
     }
-    [file] = Ledger(FakeDatabase(id=[row]), 5).archive_due(10)
+    [file] = Ledger(FakeDatabase(**{"f.id": [row]}), 5).archive_due(10)
     assert (file.id, file.version, file.state) == (3, VERSION, FileState.REJECTED)

@@ -38,7 +38,9 @@ def test_the_customer_mart_adds_totals_and_overwrites_attributes() -> None:
         " FROM stage_customers_data_mart s WHERE s.batch_key = %s"
         " ON DUPLICATE KEY UPDATE total_sales = customers_data_mart.total_sales + s.total_sales,"
         " row_count = customers_data_mart.row_count + s.row_count,"
-        " full_name = s.full_name, address = s.address, phone_number = s.phone_number, updated_at = UTC_TIMESTAMP(6)"
+        " full_name = IF(s.row_count > 0, s.full_name, customers_data_mart.full_name),"
+        " address = IF(s.row_count > 0, s.address, customers_data_mart.address),"
+        " phone_number = IF(s.row_count > 0, s.phone_number, customers_data_mart.phone_number), updated_at = UTC_TIMESTAMP(6)"
     )
 
 
@@ -49,7 +51,7 @@ def test_the_team_mart_adds_totals_and_leaves_the_incentive_to_the_ranking() -> 
         " FROM stage_sales_team_data_mart s WHERE s.batch_key = %s"
         " ON DUPLICATE KEY UPDATE total_sales = sales_team_data_mart.total_sales + s.total_sales,"
         " row_count = sales_team_data_mart.row_count + s.row_count,"
-        " full_name = s.full_name, updated_at = UTC_TIMESTAMP(6)"
+        " full_name = IF(s.row_count > 0, s.full_name, sales_team_data_mart.full_name), updated_at = UTC_TIMESTAMP(6)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,7 @@ class FakeLedger:
     def __init__(self, **in_force: int) -> None:
         self.in_force = in_force
 
-    def files_in_force(self, digests: set[bytes]) -> dict[bytes, int]:
+    def files_in_force(self, digests: set[bytes], but: Collection[int]) -> dict[bytes, int]:
         return {digest: self.in_force[digest.decode()] for digest in digests if digest.decode() in self.in_force}
 
 

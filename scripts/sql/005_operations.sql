@@ -1,0 +1,39 @@
+-- Operations on what was loaded: which files and partitions they are about, and where a file's rows have gone since.
+
+CREATE TABLE IF NOT EXISTS operation_file (
+  operation_id  BIGINT NOT NULL,
+  file_id       BIGINT NOT NULL,
+  mended_key    VARBINARY(1024) DEFAULT NULL COMMENT 'MEND: the object that holds the mended rows',
+  mended_etag   VARCHAR(255) DEFAULT NULL,
+  mended_bytes  BIGINT DEFAULT NULL,
+  read_batch    BIGINT DEFAULT NULL COMMENT 'MEND: the batch that rejected the rows; another one has read the file since: nothing is done',
+  note          VARCHAR(2000) DEFAULT NULL COMMENT 'why nothing was done to this file',
+  PRIMARY KEY (operation_id, file_id),
+  KEY by_file (file_id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per operation and file that it is about';
+
+CREATE TABLE IF NOT EXISTS operation_partition (
+  operation_id BIGINT NOT NULL,
+  sales_month  CHAR(7) NOT NULL,
+  store_id     INT NOT NULL,
+  PRIMARY KEY (operation_id, sales_month, store_id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per COMPACT and fact partition that it merges';
+
+CREATE TABLE IF NOT EXISTS batch_file (
+  file_id   BIGINT NOT NULL,
+  batch_key VARCHAR(64) NOT NULL,
+  PRIMARY KEY (file_id, batch_key),
+  KEY by_batch (batch_key)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+  COMMENT = 'one row per file and batch attempt that may hold rows of it, beside the batch that has read it (source_file.batch_id)';
+
+CREATE TABLE IF NOT EXISTS file_withdrawal (
+  file_id       BIGINT NOT NULL,
+  batch_id      BIGINT NOT NULL,
+  superseded_by BIGINT DEFAULT NULL COMMENT 'the file that took its place; NULL: it was retracted',
+  rows_loaded   BIGINT NOT NULL COMMENT 'rows taken out of facts and marts',
+  rows_pending  BIGINT NOT NULL COMMENT 'waiting rows dropped',
+  withdrawn_at  DATETIME(6) NOT NULL,
+  PRIMARY KEY (file_id, batch_id),
+  KEY by_batch (batch_id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row each time the rows of a file were taken out again';
