@@ -19,11 +19,16 @@ for arg in "$@"; do
   fi
 done
 
-case "${1:-}" in
-  run) ;;
+# What an operation would change is worked out by the code that would do it, on Spark.
+is_rehearsal=
+case "${1:-} ${2:-}" in
+  retract*|replay*|"quarantine replay") for arg in "$@"; do if [ "$arg" = --dry-run ]; then is_rehearsal=1; fi; done ;;
+esac
+case "${1:-}$is_rehearsal" in
+  run|*1) ;;
   *)
     if [ "${#spark_args[@]}" -gt 0 ]; then
-      echo "salestream: USAGE only run goes through spark-submit; leave out what stands before the --" >&2
+      echo "salestream: USAGE only run, and --dry-run of retract, replay and quarantine replay, go through spark-submit; leave out what stands before the --" >&2
       exit 2
     fi
     exec "$python" "$root/app/main.py" "$@" ;;

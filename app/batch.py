@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
@@ -33,6 +32,7 @@ from app.outputs import write_outputs
 from app.sinks.marts import Totals, check_stage, merge
 from app.spark_errors import spark_error
 from app.steps import step
+from app.undo import total_of
 
 log = logging.getLogger(__name__)
 
@@ -105,28 +105,35 @@ def commit(job: Job, attempt: Attempt, evaluation: Evaluation, written: Totals) 
         OwnershipError: another instance has taken over.
     """
     outcome = evaluation.outcome()
-    planned = Totals(sum(part.rows for part in outcome.facts), sum((part.amount for part in outcome.facts), Decimal(0)))
-    kept, removed = evaluation.rewrite.kept_totals, evaluation.rewrite.removed
-    if not written == planned or written.rows != outcome.rows_loaded + kept.rows:
+    planned = total_of(outcome.facts)
+    if written != planned or written.rows != outcome.rows_loaded + evaluation.rewrite.kept_totals.rows:
         raise LedgerError(f"batch {attempt.batch_key}: facts hold {written}, planned were {planned}, loaded {outcome.rows_loaded}")
-    delta = Totals(written.rows - kept.rows - removed.rows, written.amount - kept.amount - removed.amount)
 
     def final(tx: Tx) -> None:
-        if not is_open(tx, attempt):
-            return
-        for mart in MARTS if outcome.rows_loaded or removed.rows else ():
-            check_stage(tx, mart, attempt.batch_key, delta)
-            merge(tx, mart, attempt.batch_key, job.config.marts, removes=removed.rows > 0)
-        if attempt.operation is None:
-            book_files(tx, attempt, outcome)
-            book_superseded(tx, attempt, outcome)
-        else:
-            book_operation(tx, attempt, outcome)
-        publish_parts(tx, attempt, outcome)
-        failpoint("in_commit")
-        close_batch(tx, attempt, outcome, evaluation.dimensions.version)
+        if is_open(tx, attempt):
+            change_everything(tx, job, attempt, evaluation, outcome)
 
     job.ledger.write(final)
+
+
+def change_everything(tx: Tx, job: Job, attempt: Attempt, evaluation: Evaluation, outcome: Outcome) -> None:
+    """Change marts, files, parts and batch: all that a batch makes true, in the caller's transaction.
+
+    Raises:
+        LedgerError: the deltas staged are not what the facts change by, or a file is not as the attempt found it.
+    """
+    removes = evaluation.rewrite.removed.rows > 0
+    for mart in MARTS if outcome.rows_loaded or removes else ():
+        check_stage(tx, mart, attempt.batch_key, evaluation.delta)
+        merge(tx, mart, attempt.batch_key, job.config.marts, removes=removes)
+    if attempt.operation is None:
+        book_files(tx, attempt, outcome)
+        book_superseded(tx, attempt, outcome)
+    else:
+        book_operation(tx, attempt, outcome)
+    publish_parts(tx, attempt, outcome)
+    failpoint("in_commit")
+    close_batch(tx, attempt, outcome, evaluation.dimensions.version)
 
 
 def _mark_committed(job: Job, attempt: Attempt) -> None:

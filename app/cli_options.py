@@ -17,6 +17,8 @@ PROGRAM = "./spark-submit.sh"
 
 Env = Annotated[str, typer.Option("--env", help="Which conf/<env>.yml: dev, qa or prod.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change: rows, mart keys before and after, Parquet.")]
+Wait = Annotated[float, typer.Option("--wait", min=0, help="Wait so many seconds for it to be done; exit code 1 if it is not.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 

@@ -1,11 +1,11 @@
-"""The commands `quarantine list`, `show` and `export`."""
+"""The commands `quarantine list`, `show`, `export` and `replay`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,30 +16,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.cli_options import Debug, Env, Json, configuration
-from app.config import Config
+from app.cli_options import Debug, DryRun, Env, Json, Wait
+from app.cli_request import SHOWN, open_database, rehearse, requester, tell
 from app.core.contract import load_contract
 from app.core.masking import MASK, masked, sensitive_columns
 from app.errors import UsageError
 
 if TYPE_CHECKING:
-    from app.mysql import Database
     from app.quarantine import Exported, Finding, RejectedRow
 
 quarantine_app = typer.Typer(help="Rejected rows: what they are, why, and their text to mend.", no_args_is_help=True)
 
 FileName = Annotated[str, typer.Argument(metavar="FILE", help="A file's id, its key, or its key below the source prefix.")]
 ReasonCode = Annotated[str | None, typer.Option("--reason", help="Only this reason, such as INVALID_DATE.")]
-
-
-def _open(env: str) -> tuple[Config, Database]:
-    from app.mysql import Database
-    from app.schema import require_current
-
-    config = configuration(env)
-    db = Database(config.mysql)
-    require_current(db)
-    return config, db
 
 
 @quarantine_app.command("list", epilog="Example: ./spark-submit.sh quarantine list --since 2024-05-01")
@@ -55,7 +44,7 @@ def list_command(
     """List rejected rows by file and reason, with the first line, column and value of each. A row with two reasons counts in both."""
     from app.quarantine import find_files, list_findings
 
-    config, db = _open(env)
+    config, db = open_database(env)
     hidden = sensitive_columns(load_contract(config.contract_path))
     files = [found.id for found in find_files(db, config.s3.source_prefix, file)] if file is not None else None
     day = since.date() if since else None
@@ -97,7 +86,7 @@ def show_command(
     from app.s3 import make_client
     from app.text import printable
 
-    config, db = _open(env)
+    config, db = open_database(env)
     hidden = frozenset[str]() if reveal else sensitive_columns(load_contract(config.contract_path))
     booked = find_file(db, config.s3.source_prefix, file)
     rows = rejected_rows(db, make_client(config.s3), config.s3, booked)
@@ -123,33 +112,83 @@ def _lines_of(row: RejectedRow, hidden: frozenset[str]) -> list[str]:
 def export_command(
     file: FileName,
     out: Annotated[str, typer.Option("--out", help="A new file; - for standard output.")] = "-",
+    lines: Annotated[bool, typer.Option("--lines", help="Begin each row with its line, as `quarantine replay --mended` wants it.")] = False,
     env: Env = "dev",
     debug: Debug = False,
 ) -> None:
-    """Write the rejected rows of a file as a CSV to mend and drop again: its own header, then each row's text in the order of lines.
+    """Write the rejected rows of a file as a CSV to mend: its own header, then each row's text in the order of lines.
 
-    It holds the real text, also of sensitive columns, in the encoding of the contract. Drop it under a new name.
+    It holds the real text, also of sensitive columns, in the encoding of the contract. Mended, it comes back by `quarantine replay
+    --mended` (with --lines), or is dropped as a file of its own under a new name.
     """
+    from app.mended import LINE_COLUMN, delimiter_of, limits_of, with_lines
     from app.quarantine import export_rows, find_file, header_of, rejected_rows
     from app.s3 import make_client
     from app.text import printable
 
-    config, db = _open(env)
+    config, db = open_database(env)
     booked = find_file(db, config.s3.source_prefix, file)
     rows = rejected_rows(db, make_client(config.s3), config.s3, booked)
-    encoding = load_contract(config.contract_path).settings.encoding
+    contract = load_contract(config.contract_path)
     # Asked for first: a file without rejected rows has none either, and says so better.
     first = next(rows)
     header = header_of(db, booked)
 
+    every: Iterator[RejectedRow] = (row for part in ((first,), rows) for row in part)
+    if lines:
+        mark = delimiter_of(header, contract, limits_of(config))
+        header, every = f"{LINE_COLUMN}{mark}{header}", with_lines(every, mark)
+
     def write(target: BinaryIO) -> Exported:
-        return export_rows((row for part in ((first,), rows) for row in part), header, encoding, target)
+        return export_rows(every, header, contract.settings.encoding, target)
 
     exported = write(sys.stdout.buffer) if out == "-" else _write_new(Path(out), write)
     print(f"{exported.rows} rows of file {booked.id} {printable(booked.key)} exported", file=sys.stderr)
     if exported.left_out:
-        lines = ", ".join(str(line) for line in exported.lines)
-        print(f"{exported.left_out} lines were too long to be kept and are left out, first of them {lines}", file=sys.stderr)
+        first_lines = ", ".join(str(line) for line in exported.lines)
+        print(f"{exported.left_out} lines were too long to be kept and are left out, first of them {first_lines}", file=sys.stderr)
+
+
+@quarantine_app.command("replay", epilog="Example: ./spark-submit.sh quarantine replay 17 --mended mend.csv")
+def replay_command(
+    file: FileName,
+    mended: Annotated[
+        Path | None, typer.Option("--mended", help="What `quarantine export --lines` wrote, mended; rows that are not in it stay rejected.")
+    ] = None,
+    dry_run: DryRun = False,
+    wait: Wait = 0,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="With --dry-run: most lines of each table.")] = SHOWN,
+    as_json: Json = False,
+    env: Env = "dev",
+    debug: Debug = False,
+) -> None:
+    """Send the rejected rows of a file through the pipeline again, mended or by a contract that has become wider, and count them once.
+
+    They are counted for the original file: its rejected rows become loaded ones. What is still wrong stays rejected.
+    """
+    from app.mended import request_mend, upload_mended, upload_rejected
+    from app.quarantine import find_file
+    from app.s3 import make_client
+    from app.s3_changes import delete_keys
+
+    config, db = open_database(env)
+    client = make_client(config.s3)
+    booked = find_file(db, config.s3.source_prefix, file)
+    if mended is not None:
+        found = upload_mended(db, client, config, booked, mended)
+    else:
+        found = upload_rejected(db, client, config, load_contract(config.contract_path), booked)
+    if found.left_out:
+        print(f"{found.left_out} rows were not kept as they were written and stay rejected; mend them, or replay the file", file=sys.stderr)
+    if dry_run:
+        try:
+            rehearse(config, lambda tx: request_mend(tx, found, requester()), limit=limit, as_json=as_json)
+        finally:
+            delete_keys(client, config.s3.bucket, [found.key])
+        return
+    operation = db.run(lambda tx: request_mend(tx, found, requester()))
+    rows = "the mended rows" if found.rows is None else f"{found.rows:,} rejected rows"
+    tell(config, db, [operation], f"{rows} of file {booked.id}", wait=wait, as_json=as_json)
 
 
 def _write_new(path: Path, write: Callable[[BinaryIO], Exported]) -> Exported:

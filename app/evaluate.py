@@ -24,9 +24,10 @@ from app.ledger_types import Attempt, Change, FactPart, FileResult, FileState, O
 from app.mend import still_rejected, with_mended_lines
 from app.prefixes import pending_part_prefix
 from app.sinks.facts import s3a
+from app.sinks.marts import Totals
 from app.source.scan import markers_of, raw_text, scan
 from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
-from app.undo import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, is_merging, plan_rewrite, plan_undo
+from app.undo import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, is_merging, plan_rewrite, plan_undo, total_of
 from app.verdicts import (
     Plan,
     Scanned,
@@ -68,6 +69,12 @@ class Evaluation:
     def rows_loaded(self) -> int:
         """Rows that go into facts and marts."""
         return sum(result.rows_loaded for result in self.files)
+
+    @property
+    def delta(self) -> Totals:
+        """Rows and amount that facts and marts change by: what is loaded less what is taken out."""
+        loaded, removed = total_of(self.loaded), self.rewrite.removed
+        return Totals(loaded.rows - removed.rows, loaded.amount - removed.amount)
 
     def rows(self, outcome: str) -> DataFrame:
         """Return the rows of one outcome."""

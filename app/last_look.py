@@ -41,6 +41,8 @@ def leave_superseded(job: Job, attempt: Attempt) -> None:
     if operation is None or operation.kind != OperationKind.REPLAY or job.contract.settings.redelivery != "replace":
         return
     later = job.ledger.db.run(lambda tx: successors(tx, operation.file_ids))
+    newest = {file.key: file.id for file in sorted(attempt.files, key=lambda file: file.id)}
+    later |= {file.id: newest[file.key] for file in attempt.files if newest[file.key] != file.id}
     if later:
         notes = {file_id: f"file {new} has taken its place" for file_id, new in later.items()}
         job.ledger.write(lambda tx: skip_files(tx, operation.id, notes))

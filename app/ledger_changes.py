@@ -64,7 +64,13 @@ def _release(tx: Tx, attempt: Attempt) -> int:
 
 def _mend(tx: Tx, attempt: Attempt) -> int:
     """Move rows from rejected to loaded and pending. The batch becomes the one whose quarantine counts for the file."""
-    _remember_readers(tx, attempt, f"s.state = '{Change.MENDED}'")
+    mended = f"s.state = '{Change.MENDED}'"
+    _remember_readers(tx, attempt, mended)
+    # The rows that are still rejected are this batch's findings now; header and warnings of the file itself stay true.
+    tx.execute(
+        f"DELETE r FROM file_reject r JOIN stage_file s ON s.file_id = r.file_id WHERE s.batch_key = %s AND {mended} AND r.batch_key <> %s",
+        (attempt.batch_key, attempt.batch_key),
+    )
     return tx.execute(
         "UPDATE source_file f JOIN stage_file s ON s.file_id = f.id SET f.rows_loaded = f.rows_loaded + s.rows_loaded,"
         " f.rows_pending = f.rows_pending + s.rows_pending, f.rows_rejected = s.rows_rejected, f.batch_id = %s"

@@ -80,8 +80,13 @@ def claim_operation(tx: Tx) -> int | None:
     operation = tx.row("SELECT id FROM file_operation WHERE state = 'REQUESTED' ORDER BY id LIMIT 1 FOR UPDATE")
     if operation is None:
         return None
-    tx.execute("UPDATE file_operation SET state = 'CLAIMED', claimed_at = UTC_TIMESTAMP(6) WHERE id = %s", (operation["id"],))
-    return tx.insert("INSERT INTO micro_batch (operation_id, planned_at) VALUES (%s, UTC_TIMESTAMP(6))", (operation["id"],))
+    return plan_operation(tx, int(operation["id"]))
+
+
+def plan_operation(tx: Tx, operation_id: int) -> int:
+    """Create a batch for one requested operation. Returns its number."""
+    tx.execute("UPDATE file_operation SET state = 'CLAIMED', claimed_at = UTC_TIMESTAMP(6) WHERE id = %s", (operation_id,))
+    return tx.insert("INSERT INTO micro_batch (operation_id, planned_at) VALUES (%s, UTC_TIMESTAMP(6))", (operation_id,))
 
 
 def begin(tx: Tx, batch_id: int, epoch: int, contract_hash: str) -> Attempt | None:

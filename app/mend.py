@@ -14,10 +14,10 @@ from app.errors import BatchFailed
 from app.job import Job
 from app.ledger_operations import rejected_parts
 from app.ledger_types import Attempt
+from app.mended import LINE_COLUMN
 from app.prefixes import quarantine_part_prefix
 from app.sinks.facts import s3a
 
-LINE_COLUMN = "_line"
 # What stands before a row's own text: the line, perhaps quoted, and a delimiter.
 _PREFIX = r'^"?(\d{1,18})"?[,;\t|]'
 

@@ -121,6 +121,15 @@ class Database:
                 return work(tx)
         raise AssertionError("unreachable: tenacity re-raises")
 
+    def rehearse(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in a transaction that is rolled back whatever happens, and return what it saw; again after a Transient error."""
+        for attempt in retrying(self._attempts):
+            with attempt, self.transaction() as tx:
+                seen = work(tx)
+                tx.execute("ROLLBACK")
+                return seen
+        raise AssertionError("unreachable: tenacity re-raises")
+
     def close(self) -> None:
         """Close this thread's connection."""
         connection = getattr(self._local, "connection", None)

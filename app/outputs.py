@@ -69,9 +69,7 @@ def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
 
 def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) -> Callable[[], None]:
     def stage() -> None:
-        deltas = _deltas(job, evaluation, mart)
-        key = next(d.key for d in DIMENSIONS if d.table == mart.dimension)
-        staged = with_mart_attributes(deltas, evaluation.dimensions.frames[mart.dimension], mart, key)
+        staged = mart_deltas(job, evaluation, mart)
         with step(attempt.batch_key, "stage", mart=mart.table, rows=evaluation.rows_loaded, removed=evaluation.rewrite.removed.rows):
             append_rows(staged, mart.stage_table, attempt.batch_key, job.config.mysql)
         failpoint("after_stage")
@@ -79,12 +77,15 @@ def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) 
     return stage
 
 
-def _deltas(job: Job, evaluation: Evaluation, mart: Mart) -> DataFrame:
-    """Return what is added to a mart, less what is taken out of it."""
-    if not evaluation.rewrite.removed.rows:
-        return to_delta(evaluation.rows(LOADED), mart)
-    removed = removed_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
-    return to_net_delta(evaluation.rows(LOADED) if evaluation.rows_loaded else None, removed, mart)
+def mart_deltas(job: Job, evaluation: Evaluation, mart: Mart) -> DataFrame:
+    """Return what is added to a mart, less what is taken out of it: the mart's columns, one row per grain key that is touched."""
+    if evaluation.rewrite.removed.rows:
+        removed = removed_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
+        deltas = to_net_delta(evaluation.rows(LOADED) if evaluation.rows_loaded else None, removed, mart)
+    else:
+        deltas = to_delta(evaluation.rows(LOADED), mart)
+    key = next(d.key for d in DIMENSIONS if d.table == mart.dimension)
+    return with_mart_attributes(deltas, evaluation.dimensions.frames[mart.dimension], mart, key)
 
 
 def _write_quarantine(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:

@@ -7,11 +7,17 @@ from datetime import date
 from app.config import S3Config
 
 QUARANTINE_FOLDER = "quarantine/"
+MENDED_FOLDER = "mended/"
 
 
 def quarantine_prefix(config: S3Config) -> str:
     """Return the prefix of the quarantine; it lies below the error prefix, beside the rejected files."""
     return config.error_prefix + QUARANTINE_FOLDER
+
+
+def mended_prefix(config: S3Config) -> str:
+    """Return the prefix of mended rows on their way back; it lies below the error prefix, beside the quarantine."""
+    return config.error_prefix + MENDED_FOLDER
 
 
 def quarantine_part_prefix(config: S3Config, load_date: date, reason: str, batch_key: str) -> str:

@@ -12,9 +12,9 @@ from datetime import datetime
 
 from app.config import Config
 from app.errors import UsageError
-from app.ledger_operations import SMALL_PART_ROWS, in_force, request, request_for_files, successors
+from app.ledger_operations import request_for_files, successors
 from app.ledger_types import FileState, OperationKind
-from app.mysql import Database, Row, Tx
+from app.mysql import Database, Row
 from app.text import printable
 
 _FILE = (
@@ -23,8 +23,6 @@ _FILE = (
 )
 # Names in one refusal.
 SHOWN = 10
-# Rows that one COMPACT writes again, at least one partition's: it bounds the batch.
-MOST_MERGED_ROWS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def choose(db: Database, config: Config, kind: OperationKind, choice: Choice, *,
     Raises:
         UsageError: no such file, or nothing can be done to one that was named.
     """
-    rows = [_named(db, config, kind, name) for name in choice.names] if choice.names else _matching(db, config, choice)
+    rows = [_named(db, config, kind, name) for name in choice.names] if choice.names else _matching(db, config, kind, choice)
     later = db.run(lambda tx: successors(tx, [row["id"] for row in rows])) if replaces else {}
     refused = {row["id"]: why for row in rows if (why := _obstacle(kind, row, later.get(row["id"])))}
     if refused and choice.names:
@@ -100,8 +98,10 @@ def _named(db: Database, config: Config, kind: OperationKind, name: str) -> Row:
     return (possible or rows)[0]
 
 
-def _matching(db: Database, config: Config, choice: Choice) -> list[Row]:
-    conditions = ["f.state NOT IN ('DISCOVERED', 'CLAIMED')"]
+def _matching(db: Database, config: Config, kind: OperationKind, choice: Choice) -> list[Row]:
+    # What somebody took out or replaced comes back only when it is asked for by name.
+    conditions = ["f.in_force = 1" if kind == OperationKind.RETRACT else "(f.in_force = 1 OR f.state <> 'COMMITTED')"]
+    conditions.append("f.state NOT IN ('DISCOVERED', 'CLAIMED')")
     values: list[object] = []
     if choice.states:
         conditions.append(f"f.state IN ({', '.join(['%s'] * len(choice.states))})")
@@ -140,56 +140,3 @@ def request_files(db: Database, config: Config, kind: OperationKind, files: Sequ
         groups[-1].append(file.id)
         size += file.size
     return db.run(lambda tx: [request_for_files(tx, kind, group, requested_by) for group in groups])
-
-
-def request_merge(db: Database, month: str | None, requested_by: str) -> list[int]:
-    """Request COMPACT of every partition (of one month) that has several small parts. Returns the numbers of the operations."""
-
-    def ask(tx: Tx) -> list[int]:
-        rows = tx.rows(
-            "SELECT sales_month, store_id, SUM(row_count) AS n FROM fact_part WHERE state = 'LIVE' AND row_count < %s"
-            " AND (%s IS NULL OR sales_month = %s) GROUP BY sales_month, store_id HAVING COUNT(*) > 1 ORDER BY sales_month, store_id",
-            (SMALL_PART_ROWS, month, month),
-        )
-        operations: list[int] = []
-        left = 0
-        for row in rows:
-            if row["n"] > left:
-                operations.append(request(tx, OperationKind.COMPACT, requested_by, "merge small parts"))
-                left = MOST_MERGED_ROWS
-            left -= int(row["n"])
-            tx.execute(
-                "INSERT INTO operation_partition (operation_id, sales_month, store_id) VALUES (%s, %s, %s)",
-                (operations[-1], row["sales_month"], row["store_id"]),
-            )
-        return operations
-
-    return db.run(ask)
-
-
-def states_of(db: Database, operations: Sequence[int]) -> dict[int, Row]:
-    """Return state and detail of operations."""
-    marks = ", ".join(["%s"] * len(operations))
-    rows = db.run(lambda tx: tx.rows(f"SELECT id, kind, state, detail FROM file_operation WHERE id IN ({marks})", list(operations)))
-    return {int(row["id"]): row for row in rows}
-
-
-def request_mend(db: Database, file_id: int, mended: tuple[str, str, int], read_batch: int, requested_by: str) -> int:
-    """Request MEND of a file; `mended` is the object's key, etag and size. Returns the operation's number.
-
-    Raises:
-        UsageError: the file does not count in the marts.
-    """
-
-    def ask(tx: Tx) -> int:
-        if file_id not in in_force(tx, [file_id]):
-            raise UsageError(f"file {file_id} does not count in the marts", cure="see ./spark-submit.sh file ID")
-        operation = request(tx, OperationKind.MEND, requested_by, "1 file")
-        tx.execute(
-            "INSERT INTO operation_file (operation_id, file_id, mended_key, mended_etag, mended_bytes, read_batch)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            (operation, file_id, mended[0].encode(), mended[1], mended[2], read_batch),
-        )
-        return operation
-
-    return db.run(ask)

@@ -7,7 +7,7 @@ them is written anew without them; the marts get the negative of what was there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -20,6 +20,7 @@ from app.errors import BatchFailed
 from app.ledger import Ledger
 from app.ledger_operations import holding_parts, in_force, predecessors, small_parts, waiting_parts
 from app.ledger_types import Attempt, FactPart, LivePart, OperationKind
+from app.mysql import Tx
 from app.sinks.facts import part_prefix, s3a
 from app.sinks.marts import Totals
 
@@ -61,7 +62,13 @@ class Rewrite:
     @property
     def kept_totals(self) -> Totals:
         """Rows and amount that are written again."""
-        return Totals(sum(part.rows for part in self.kept), sum((part.amount for part in self.kept), Decimal(0)))
+        return total_of(self.kept)
+
+
+def total_of(parts: Iterable[FactPart]) -> Totals:
+    """Return rows and amount of some parts together."""
+    found = tuple(parts)
+    return Totals(sum(part.rows for part in found), sum((part.amount for part in found), Decimal(0)))
 
 
 NOTHING_UNDONE = Undo()
@@ -71,18 +78,20 @@ NOTHING_REWRITTEN = Rewrite()
 def plan_undo(ledger: Ledger, contract: Contract, attempt: Attempt, failed: frozenset[int]) -> Undo:
     """Find what an attempt takes out. `failed` are files that turned out not to be loaded, so that they replace nothing."""
     operation = attempt.operation
-    if operation is None:
-        if contract.settings.redelivery != "replace":
-            return NOTHING_UNDONE
-        superseded = ledger.db.run(lambda tx: predecessors(tx, [file.id for file in attempt.files if file.id not in failed]))
-        files = ledger.db.run(lambda tx: in_force(tx, superseded))
-        return Undo(files, superseded, ledger.db.run(lambda tx: waiting_parts(tx, files)))
-    if operation.kind == OperationKind.RELEASE:
+    if operation is not None and operation.kind == OperationKind.RELEASE:
         return Undo(waiting=tuple(ledger.pending_parts(operation.id)))
-    if operation.kind in UNDOING:
-        files = ledger.db.run(lambda tx: in_force(tx, operation.file_ids))
-        return Undo(files, waiting=ledger.db.run(lambda tx: waiting_parts(tx, files)))
-    return NOTHING_UNDONE
+    replaces = contract.settings.redelivery == "replace" and not attempt.is_mending
+    loaded = [file.id for file in attempt.files if file.id not in failed] if replaces else []
+    if operation is None and not loaded:
+        return NOTHING_UNDONE
+
+    def look(tx: Tx) -> Undo:
+        superseded = predecessors(tx, loaded)
+        named = operation.file_ids if operation is not None and operation.kind in UNDOING else ()
+        files = in_force(tx, {*superseded, *named})
+        return Undo(files, superseded, waiting_parts(tx, files))
+
+    return ledger.db.run(look)
 
 
 def is_merging(attempt: Attempt) -> bool:

@@ -42,6 +42,7 @@ class Planner:
         self.sleep = sleep
         self._frozen = False
         self._is_unsettled = False
+        self._is_files_turn = False
         # Where the last listing stopped. A long backlog is walked page by page instead of from its beginning at every trigger.
         self._resume_after = ""
 
@@ -57,14 +58,25 @@ class Planner:
         self._frozen = True
 
     def next_batch(self, after: int) -> int | None:
-        """Return the number of the next batch to run: planned earlier, an operation, or newly claimed files."""
+        """Return the number of the next batch to run: planned earlier, an operation, or newly claimed files.
+
+        Operations and files take turns, so that neither a long request nor a long backlog keeps the other waiting.
+        """
         waiting = self.ledger.next_batch(after)
         if waiting is not None:
             return waiting
-        operation = self.ledger.claim_operation()
-        if operation is not None:
+        turns = [self._claim_files, self._claim_operation] if self._is_files_turn else [self._claim_operation, self._claim_files]
+        return next((batch for claim in turns if (batch := claim()) is not None), None)
+
+    def _claim_operation(self) -> int | None:
+        batch = self.ledger.claim_operation()
+        if batch is not None:
+            self._is_files_turn = True
             failpoint("release_claimed")
-            return operation
+        return batch
+
+    def _claim_files(self) -> int | None:
+        self._is_files_turn = False
         limits = self.config.stream
         if not self._frozen and not self._is_full():
             for _ in self._listing():

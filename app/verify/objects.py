@@ -10,7 +10,7 @@ from app.core.keys import ignore_rule
 from app.leftovers import MAGIC_FOLDER
 from app.marker import is_marker
 from app.mysql import Database
-from app.prefixes import quarantine_prefix
+from app.prefixes import mended_prefix, quarantine_prefix
 from app.s3 import S3Client, list_all
 from app.verify.difference import Difference
 from app.verify.ledger_side import FACTS, KINDS, PENDING, QUARANTINE, Kind, has_open_attempt, known_now
@@ -46,9 +46,9 @@ def load_objects(client: S3Client, config: Config, scratch: Scratch) -> None:
         _load(
             scratch, ((kind.name, key, place_of(kind.name, key.removeprefix(prefix)), size) for key, size in _list(client, config, prefix))
         )
-    rejected = quarantine_prefix(config.s3)
+    others = (quarantine_prefix(config.s3), mended_prefix(config.s3))
     for prefix in (config.s3.processed_prefix, config.s3.error_prefix):
-        found = ((ARCHIVE, key, None, size) for key, size in _list(client, config, prefix) if not key.startswith(rejected))
+        found = ((ARCHIVE, key, None, size) for key, size in _list(client, config, prefix) if not key.startswith(others))
         _load(scratch, found)
 
 

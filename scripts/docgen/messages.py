@@ -122,14 +122,15 @@ def commands() -> dict[tuple[str, ...], Any]:
 def commands_page() -> str:
     """Describe every command."""
     intro = [
-        f"`{cli.PROGRAM} [spark-submit options --] COMMAND [options]`. Only `run` starts Spark, and only `run` takes",
-        "options of spark-submit, before a `--`. Every command takes `--help`, and `--debug` to show the trace of an error.",
+        f"`{cli.PROGRAM} [spark-submit options --] COMMAND [options]`. Only `run`, and the `--dry-run` of `retract`, `replay` and",
+        "`quarantine replay`, start Spark and take options of spark-submit, before a `--`. Every command takes `--help`, and `--debug` to",
+        "show the trace of an error.",
         "",
         *table(
             ("Exit code", "Meaning"),
             [
                 ("0", "Done."),
-                ("1", "The run failed, or verify found a difference."),
+                ("1", "The run or an operation failed, or verify found a difference."),
                 ("2", "Bad usage or configuration."),
                 ("3", "Another instance holds the source, or the ledger is older than S3."),
             ],

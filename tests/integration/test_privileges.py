@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
     "sql",
     [
         "DELETE FROM source_file",
-        "DELETE FROM customers_data_mart",
+        "DELETE FROM customer",
         "UPDATE customer SET first_name = 'x'",
         "DROP TABLE file_reject",
         "CREATE TABLE mine (id INT)",

@@ -172,12 +172,16 @@ def test_a_batch_planned_earlier_goes_first_and_nothing_is_listed(make: Make) ->
     assert (pages.calls, ledger.claimed, ledger.operations) == ([], [], [55])
 
 
-def test_operations_go_before_files(make: Make) -> None:
+def test_operations_and_files_take_turns_and_an_operation_begins(make: Make) -> None:
+    ledger, pages = FakeLedger("a", "b", operations=[55, 56, 57]), FakePages()
+    planner = make(ledger, pages, max_files_per_trigger=1)
+    assert [planner.next_batch(0) for _ in range(6)] == [55, 101, 56, 102, 57, None]
+
+
+def test_an_operation_is_claimed_without_a_listing(make: Make) -> None:
     ledger, pages = FakeLedger("a", operations=[55]), FakePages("b")
-    planner = make(ledger, pages)
-    assert planner.next_batch(0) == 55
+    assert make(ledger, pages).next_batch(0) == 55
     assert (pages.calls, ledger.claimed) == ([], [])
-    assert planner.next_batch(55) == 101
 
 
 # Freeze: what `--once` loads

@@ -288,7 +288,7 @@ def test_json_holds_every_field(capsys: pytest.CaptureFixture[str], monkeypatch:
         "planned_at": datetime(2024, 5, 1),
     }
     config = SimpleNamespace(contract_path=Path(__file__).parents[2] / "conf/contract.yml", s3=SimpleNamespace(source_prefix="sales_data/"))
-    monkeypatch.setattr(cli_quarantine, "_open", lambda env: (config, FakeDb([found])))
+    monkeypatch.setattr(cli_quarantine, "open_database", lambda env: (config, FakeDb([found])))
     cli_quarantine.list_command(as_json=True)
     assert json.loads(capsys.readouterr().out) == [
         {
