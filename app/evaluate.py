@@ -142,8 +142,8 @@ def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan
     frames = []
     if attempt.files:
         frames.append(_scanned(job, attempt, dimensions, plan))
-    if attempt.is_mending:
-        frames.append(still_rejected(job, attempt, frames[0]))
+        if attempt.is_mending:
+            frames.append(still_rejected(job, attempt, frames[0]))
     if undo.waiting:
         rows = job.spark.read.parquet(*(s3a(job.config.s3, pending_part_prefix(job.config.s3, key)) for key in undo.waiting))
         waiting = rows.where(~F.col("_file_id").isin(sorted(undo.files))) if undo.files else rows

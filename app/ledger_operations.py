@@ -23,6 +23,13 @@ PLACE = (
 HAS_OBJECT = "(f.archived_key IS NOT NULL OR f.archive_due = 1)"
 FINAL = f"f.state NOT IN ('{FileState.DISCOVERED}', '{FileState.CLAIMED}')"
 
+# What a file must be for an operation to be done to it, and what is said of one that is not: something came first.
+CONDITIONS = {
+    OperationKind.RETRACT: ("f.in_force = 1", "it does not count in the marts any more"),
+    OperationKind.REPLAY: (f"{FINAL} AND {HAS_OBJECT}", "it has no object any more that could be read again"),
+    OperationKind.MEND: ("f.in_force = 1 AND f.batch_id = o.read_batch", "its rejected rows are not those any more that were mended"),
+}
+
 
 def load(tx: Tx, operation_id: int) -> tuple[Operation, tuple[SourceFile, ...]]:
     """Return an operation as it stands now, and the objects that it reads.
@@ -35,15 +42,22 @@ def load(tx: Tx, operation_id: int) -> tuple[Operation, tuple[SourceFile, ...]]:
     if kind == OperationKind.COMPACT:
         found = tx.rows("SELECT sales_month, store_id FROM operation_partition WHERE operation_id = %s", (operation_id,))
         return Operation(operation_id, kind, partitions=tuple((r["sales_month"], int(r["store_id"])) for r in found)), ()
+    if kind not in CONDITIONS:
+        return Operation(operation_id, kind), ()
+    condition, why_not = CONDITIONS[kind]
+    rows = _files(tx, operation_id, condition)
+    ids = tuple(int(row["id"]) for row in rows)
+    _note_others(tx, operation_id, ids, why_not)
     if kind == OperationKind.RETRACT:
-        return Operation(operation_id, kind, _ids(_files(tx, operation_id, "f.in_force = 1"))), ()
-    if kind == OperationKind.REPLAY:
-        rows = _files(tx, operation_id, f"{FINAL} AND {HAS_OBJECT}")
-        return Operation(operation_id, kind, _ids(rows)), tuple(current_object(one) for one in rows)
-    if kind == OperationKind.MEND:
-        rows = _files(tx, operation_id, "f.in_force = 1 AND f.batch_id = o.read_batch")
-        return Operation(operation_id, kind, _ids(rows)), tuple(_mended_object(one) for one in rows)
-    return Operation(operation_id, kind), ()
+        return Operation(operation_id, kind, ids), ()
+    read = _mended_object if kind == OperationKind.MEND else current_object
+    return Operation(operation_id, kind, ids), tuple(read(row) for row in rows)
+
+
+def _note_others(tx: Tx, operation_id: int, ids: tuple[int, ...], why: str) -> None:
+    """Note of the other files of an operation that nothing is done to them."""
+    found = tx.rows("SELECT file_id FROM operation_file WHERE operation_id = %s AND note IS NULL", (operation_id,))
+    skip_files(tx, operation_id, dict.fromkeys({int(row["file_id"]) for row in found} - set(ids), why))
 
 
 def _files(tx: Tx, operation_id: int, condition: str) -> list[Row]:
@@ -52,10 +66,6 @@ def _files(tx: Tx, operation_id: int, condition: str) -> list[Row]:
         f" WHERE o.operation_id = %s AND o.note IS NULL AND {condition} ORDER BY f.id"
     )
     return tx.rows(sql, (operation_id,))
-
-
-def _ids(rows: Iterable[Row]) -> tuple[int, ...]:
-    return tuple(int(row["id"]) for row in rows)
 
 
 def current_object(row: Row) -> SourceFile:
