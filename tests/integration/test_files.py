@@ -1,18 +1,23 @@
-"""Looking without touching: `files` and `file` on real servers."""
+"""Looking without touching: `files`, `file` and `facts list` on real servers, and snippets that are run in their engines."""
 
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import typer
 import yaml
 from pyspark.sql import SparkSession
 
-from app import cli_files
+from app import cli_facts, cli_files
+from app.cli_facts import Engine
 from app.errors import S3Error, UsageError
 from app.ledger_types import FileState, OperationKind
+from app.merging import mergeable, request_merge
 from app.requests import Choice, choose, request_files
 from tests.world import World
 
@@ -25,7 +30,8 @@ HEADER = "customer_id,store_id,product_name,sales_date,sales_person_id,price,qua
 @pytest.fixture
 def look(world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
     """Run a command with its own configuration; returns its exit code and what it printed."""
-    monkeypatch.setattr(cli_files, "open_database", lambda env: (world.config, world.db))
+    for module in (cli_files, cli_facts):
+        monkeypatch.setattr(module, "open_database", lambda env: (world.config, world.db))
 
     def run(command: Any, *args: Any, **options: Any) -> tuple[int, str, str]:
         capfd.readouterr()
@@ -167,3 +173,75 @@ def test_a_file_tells_its_story_from_drop_to_withdrawal_and_looking_changes_noth
         world.client.delete_object(Bucket=world.bucket, Key=version.key)
     with pytest.raises(S3Error, match="hold 0 rows of file"):
         look(cli_files.show_command, str(numbers[SHOWN]))
+
+
+def test_the_list_of_facts_is_what_is_live_and_its_snippets_read_exactly_that(
+    world: World, spark: SparkSession, look: Any, tmp_path: Path
+) -> None:
+    code, out, _ = look(cli_facts.list_command)
+    assert (code, out.split(" as of ")[0]) == (0, "0 objects in 0 parts")
+    with pytest.raises(UsageError, match="nothing to read"):
+        look(cli_facts.list_command, engine=Engine.duckdb)
+    for number, store in enumerate((121, 122, 121), start=1):
+        rows = [f"{n},{store},sugar,2024-0{1 + n % 2}-05,1,50,{n},{50 * n}" for n in range(1, 5)]
+        world.drop(f"{number}.csv", "\n".join([HEADER, *rows, ""]) + f"1,{store},sugar,2024-01-07,{number},50,2,100\n")
+        world.run_once(spark)
+    request_merge(world.db, mergeable(world.db, "2024-01"), "test")
+    world.run_once(spark)
+    ask(world, spark, OperationKind.RETRACT, "3.csv")
+    # What was replaced is there still, and a killed attempt has left something in a live month.
+    part = next(iter(world.live_parts()))
+    stray = f"{world.config.s3.facts_prefix}sales_month={part[0]}/store_id={part[1]}/batch_key=99-9-9/part-0.parquet"
+    world.client.put_object(Bucket=world.bucket, Key=stray, Body=b"half")
+    before = snapshot_of(world)
+    live = world.live_parts()
+    wanted = (sum(rows for rows, _ in live.values()), sum((amount for _, amount in live.values()), Decimal(0)))
+    assert wanted == (10, Decimal("1200.0000"))
+    assert len(world.keys(f"{world.config.s3.facts_prefix}sales_month")) > len(live) + 1
+
+    code, out, err = look(cli_facts.list_command, as_json=True)
+    found = json.loads(out)
+    assert (code, err, found["faults"], found["rows"], Decimal(found["amount"])) == (0, "", [], *wanted)
+    assert {(p["sales_month"], p["store_id"], p["batch_key"]): p["rows"] for p in found["parts"]} == {
+        key: rows for key, (rows, _) in live.items()
+    }
+    assert sum(one["rows"] for p in found["parts"] for one in p["objects"]) == wanted[0]
+    assert f"{len(live)} parts" in look(cli_facts.list_command)[1]
+    of_store = json.loads(look(cli_facts.list_command, month="2024-01", store=122, as_json=True)[1])
+    assert [(p["sales_month"], p["store_id"]) for p in of_store["parts"]] == [("2024-01", 122)]
+
+    # DuckDB, on a copy of the bucket: its S3 extension is not here.
+    text = look(cli_facts.list_command, engine=Engine.duckdb)[1]
+    world.download(world.config.s3.facts_prefix)
+    copy = max(world.folder.glob("download*"))
+    with duckdb.connect() as con:
+        con.execute(text.replace(f"s3://{world.bucket}/", f"{copy}/"))
+        assert con.execute("SELECT count(*), sum(total_cost) FROM facts").fetchall() == [wanted]
+        read = con.execute("SELECT sales_month, store_id, batch_key, count(*), sum(total_cost) FROM facts GROUP BY ALL").fetchall()
+    assert {(month, store, key): (rows, amount) for month, store, key, rows, amount in read} == live
+
+    # Spark, on the server itself.
+    spaces: dict[str, Any] = {"spark": spark}
+    exec(look(cli_facts.list_command, engine=Engine.spark)[1], spaces)  # what a user pastes
+    rows = spaces["facts"].groupBy("sales_month", "store_id", "batch_key").agg({"*": "count", "total_cost": "sum"}).collect()
+    assert {(r["sales_month"], r["store_id"], r["batch_key"]): (r["count(1)"], r["sum(total_cost)"]) for r in rows} == live
+
+    text = look(cli_facts.list_command, engine=Engine.athena)[1]
+    assert text.count("  PARTITION (") == len(live)
+    assert "  `_warnings` array<string>" in text
+    assert "  `total_cost` decimal(" in text
+    assert snapshot_of(world) == before
+
+    # A part that lacks rows or has no object is named; nothing is left out in silence.
+    victim = found["parts"][0]
+    for one in victim["objects"]:
+        world.client.put_object(Bucket=world.bucket, Key=one["key"], Body=b"PAR1 no more")
+    gone = found["parts"][1]
+    for one in gone["objects"]:
+        world.client.delete_object(Bucket=world.bucket, Key=one["key"])
+    code, out, err = look(cli_facts.list_command, engine=Engine.spark)
+    assert (code, out) == (1, "")
+    assert f"{victim['prefix']}: part-" in err
+    assert "is no Parquet" in err
+    assert f"{gone['prefix']}: there is no object, and the ledger says {gone['rows']} rows" in err
+    assert look(cli_facts.list_command)[0] == 1

@@ -396,4 +396,4 @@ def test_facts_that_lack_rows_of_the_file_are_an_error(monkeypatch: pytest.Monke
 
 def test_the_commands_are_walked() -> None:
     commands = typer.main.get_command(cli.app).commands
-    assert {"files", "file"} <= set(commands)
+    assert {"files", "file", "facts"} <= set(commands)
