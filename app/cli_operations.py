@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli_options import Debug, DryRun, Env, Json, Wait
+from app.cli_options import MOMENTS, Debug, DryRun, Env, Json, Wait, utc
 from app.cli_request import SHOWN, open_database, rehearse, requester, tell
 from app.config import Config
 from app.errors import UsageError
@@ -23,7 +23,7 @@ operations_app = typer.Typer()
 Names = Annotated[list[str] | None, typer.Argument(metavar="FILE...", help="Files: an id, a key, or a key below the source prefix.")]
 Since = Annotated[
     datetime | None,
-    typer.Option("--since", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="All files that were finished since then (UTC)."),
+    typer.Option("--since", formats=MOMENTS, metavar="T", help="All files that were finished since this day or moment (UTC)."),
 ]
 Like = Annotated[str | None, typer.Option("--like", help="Only keys below the source prefix that match this SQL pattern: % and _.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="With --dry-run: most lines of each table.")]
@@ -44,7 +44,7 @@ def retract(
     """Take the rows of files out of marts and facts again, and work the incentives out anew. The files stay in the archive."""
     from app.requests import Choice
 
-    choice = Choice(names=tuple(files or ()), since=since, like=like)
+    choice = Choice(names=tuple(files or ()), since=utc(since), like=like)
     _request(OperationKind.RETRACT, choice, env, dry_run=dry_run, wait=wait, limit=limit, as_json=as_json)
 
 
@@ -69,7 +69,7 @@ def replay(
     from app.requests import Choice
 
     states = [FileState.REJECTED] * rejected + [FileState.FAILED] * failed
-    choice = Choice(names=tuple(files or ()), states=tuple(states), since=since, like=like)
+    choice = Choice(names=tuple(files or ()), states=tuple(states), since=utc(since), like=like)
     _request(OperationKind.REPLAY, choice, env, dry_run=dry_run, wait=wait, limit=limit, as_json=as_json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,15 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change: rows, mart keys before and after, Parquet.")]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Wait so many seconds for it to be done; exit code 1 if it is not.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+# A day, a moment as MySQL and JSON write it, or one with an offset.
+_DAY, _TIMES = "%Y-%m-%d", ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S%z", "%H:%M:%S.%f%z")
+MOMENTS = [_DAY, *(f"{_DAY}{between}{time}" for between in ("T", " ") for time in _TIMES)]
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """Return a moment as the ledger has it: UTC, without saying so. One without an offset is UTC already."""
+    return moment if moment is None or moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def conf_folder() -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pymysql
 import pymysql.cursors
 
-from app.mysql import Database, translated
+from app.mysql import Database, Tx, translated
 
 PAGE_ROWS = 10_000
 
@@ -36,12 +36,30 @@ def snapshot(db: Database) -> Iterator[Snapshot]:
         MySqlUnavailable: the server does not answer.
         MySqlError: the server refuses.
     """
+    with _opened(db) as connection:
+        yield Snapshot(connection)
+
+
+@contextmanager
+def one_moment(db: Database) -> Iterator[Tx]:
+    """Open a connection of its own for small queries with values that all see the same moment; it is closed at the end.
+
+    Raises:
+        MySqlUnavailable: the server does not answer.
+        MySqlError: the server refuses.
+    """
+    with _opened(db) as connection:
+        yield Tx(connection)
+
+
+@contextmanager
+def _opened(db: Database) -> Iterator[pymysql.Connection[Any]]:
     connection = db.connect()
     try:
         with translated(f"mysql.host={db.config.host}:{db.config.port}"):
             with connection.cursor() as cursor:
                 cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-            yield Snapshot(connection)
+            yield connection
     finally:
         connection.close()

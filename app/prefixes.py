@@ -10,6 +10,11 @@ QUARANTINE_FOLDER = "quarantine/"
 MENDED_FOLDER = "mended/"
 
 
+def fact_part_prefix(config: S3Config, sales_month: str, store_id: int, batch_key: str) -> str:
+    """Return the S3 prefix of one part of the facts."""
+    return f"{config.facts_prefix}sales_month={sales_month}/store_id={store_id}/batch_key={batch_key}/"
+
+
 def quarantine_prefix(config: S3Config) -> str:
     """Return the prefix of the quarantine; it lies below the error prefix, beside the rejected files."""
     return config.error_prefix + QUARANTINE_FOLDER

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from app.config import S3Config
+from app.prefixes import fact_part_prefix
 from app.sinks.marts import Totals
 
 PARTITIONS = ("sales_month", "store_id", "batch_key")
@@ -38,4 +39,4 @@ def write_facts(facts: DataFrame, config: S3Config, amount_column: str = "total_
 
 def part_prefix(config: S3Config, sales_month: str, store_id: int, batch_key: str) -> str:
     """Return the S3 prefix of one part."""
-    return f"{config.facts_prefix}sales_month={sales_month}/store_id={store_id}/batch_key={batch_key}/"
+    return fact_part_prefix(config, sales_month, store_id, batch_key)

@@ -130,7 +130,7 @@ def commands_page() -> str:
             ("Exit code", "Meaning"),
             [
                 ("0", "Done."),
-                ("1", "The run or an operation failed, or verify found a difference."),
+                ("1", "The run or an operation failed, verify found a difference, or facts list a part without its rows."),
                 ("2", "Bad usage or configuration."),
                 ("3", "Another instance holds the source, or the ledger is older than S3."),
             ],

@@ -2,7 +2,7 @@
 --   mysql ... salestream < scripts/sql/grants.sql
 -- Make the users first, with passwords of your own and, where the server has a certificate, only over TLS:
 --   CREATE USER 'salestream_admin'@'%' IDENTIFIED BY '...' REQUIRE SSL;    -- init-db
---   CREATE USER 'salestream_job'@'%' IDENTIFIED BY '...' REQUIRE SSL;      -- run, check, status, quarantine
+--   CREATE USER 'salestream_job'@'%' IDENTIFIED BY '...' REQUIRE SSL;      -- run, check, status, files, facts, quarantine
 --   CREATE USER 'salestream_reader'@'%' IDENTIFIED BY '...' REQUIRE SSL;   -- people and tools that read the marts
 -- Re-runnable. A table without a database in front of it is one of the current database.
 
