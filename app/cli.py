@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app import local, logs
+from app.cli_clean import clean_app
 from app.cli_keys import keys_app
 from app.cli_options import PROGRAM, Debug, Env, Json, configuration
 from app.cli_quarantine import quarantine_app
@@ -46,6 +47,7 @@ local_app = typer.Typer(help="The embedded S3 and MySQL servers.", no_args_is_he
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(keys_app)
 app.add_typer(verify_app)
+app.add_typer(clean_app)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
 app.add_typer(quarantine_app, name="quarantine")

@@ -10,7 +10,8 @@ from app.mysql import Database, Row, Tx
 def read_status(db: Database) -> dict[str, Any]:
     """Return files by state, rows by outcome, the last batch, the backlog, warnings by rule and the failed files; JSON-ready.
 
-    `rows` are those of committed batches. The backlog is what the ledger knows and has not finished.
+    `rows` are those of committed batches that are still on record, and those that wait now. The backlog is what the ledger knows and has
+    not finished.
     """
     return db.run(_read)
 
@@ -47,7 +48,8 @@ def _rows(tx: Tx) -> dict[str, int]:
     row = tx.row(
         "SELECT COALESCE(SUM(IF(operation_id IS NULL, rows_read, 0)), 0) AS row_read, COALESCE(SUM(rows_loaded), 0) AS row_loaded,"
         " COALESCE(SUM(rows_rejected), 0) AS row_rejected,"
-        " COALESCE(SUM(IF(operation_id IS NULL, rows_pending, -rows_loaded)), 0) AS row_pending FROM micro_batch WHERE state = 'COMMITTED'"
+        " (SELECT COALESCE(SUM(row_count), 0) FROM pending_part WHERE state = 'WAITING') AS row_pending"
+        " FROM micro_batch WHERE state = 'COMMITTED'"
     )
     assert row is not None, "an aggregate without GROUP BY has one row"
     return {name.removeprefix("row_"): int(value) for name, value in row.items()}

@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 @pytest.mark.parametrize(
     "sql",
     [
-        "DELETE FROM source_file",
-        "DELETE FROM customers_data_mart",
+        "DELETE FROM stream_owner",
+        "DELETE FROM warning_total",
         "UPDATE customer SET first_name = 'x'",
         "DROP TABLE file_reject",
         "CREATE TABLE mine (id INT)",
