@@ -13,6 +13,9 @@ from app.prefixes import pending_part_prefix, quarantine_part_prefix
 from app.s3 import NOT_NOTED, ObjectVersion, head, is_same_version, list_all
 from app.s3_changes import delete_version
 from app.sinks.facts import part_prefix
+from app.verify.scratch import batched
+
+PAGE_PARTS = 500
 
 # An operation may still want to read the rejected rows of its files.
 WANTED_BY_OPERATION = (
@@ -28,11 +31,13 @@ def replaced_facts(sweep: Sweep) -> Iterator[Removal]:
     for keys in sweep.key_pages(f"SELECT t.batch_key FROM fact_part t WHERE {due}", (before,)):
         sql = f"SELECT batch_key, sales_month, store_id FROM fact_part WHERE {due} AND batch_key IN ({marks(keys)}) ORDER BY 1, 2, 3"
         rows = sweep.rows(sql, (before, *keys))
-        parts = [ReplacedPart(row["batch_key"], row["sales_month"], int(row["store_id"])) for row in rows]
-        prefixes = [part_prefix(sweep.config.s3, part.sales_month, part.store_id, part.batch_key) for part in parts]
-        gone = [_remove_folder(sweep, prefix) for prefix in prefixes]
-        sweep.note(partial(parts_deleted, parts=parts))
-        yield from gone
+        # A batch may have thousands of parts.
+        for page in batched(rows, PAGE_PARTS):
+            parts = [ReplacedPart(row["batch_key"], row["sales_month"], int(row["store_id"])) for row in page]
+            prefixes = [part_prefix(sweep.config.s3, part.sales_month, part.store_id, part.batch_key) for part in parts]
+            gone = [_remove_folder(sweep, prefix) for prefix in prefixes]
+            sweep.note(partial(parts_deleted, parts=parts))
+            yield from gone
 
 
 def consumed_pending(sweep: Sweep) -> Iterator[Removal]:

@@ -14,6 +14,8 @@ from app.s3 import ObjectVersion, S3Client
 from app.s3_changes import delete_keys
 
 PAGE_KEYS = 50
+# Nothing is older, whatever age is configured.
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Sweep:
 
     def before(self, age: timedelta) -> datetime:
         """Return the moment that lies so far back, as MySQL stores it."""
-        return (self.now - age).astimezone(UTC).replace(tzinfo=None)
+        return (self.now - min(age, self.now - BEGINNING)).astimezone(UTC).replace(tzinfo=None)
 
     def name_of(self, key: str) -> str:
         """Name an object or folder."""

@@ -78,6 +78,7 @@ def test_ages_are_measured_by_the_clock_of_mysql() -> None:
     nothing: Any = None
     sweep = Sweep(nothing, nothing, nothing, datetime(2024, 5, 2, 12, tzinfo=UTC), timedelta(hours=1), dry_run=True)
     assert sweep.before(timedelta(days=1)) == datetime(2024, 5, 1, 12)
+    assert sweep.before(timedelta(days=10**7)) == datetime(1970, 1, 1)
     assert sweep.safe_before == datetime(2024, 5, 2, 11, tzinfo=UTC)
 
 
