@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app import local, logs
+from app.cli_clean import clean_app
 from app.cli_facts import facts_app
 from app.cli_files import files_app
 from app.cli_keys import keys_app
@@ -52,6 +53,7 @@ app.add_typer(verify_app)
 app.add_typer(operations_app)
 app.add_typer(files_app)
 app.add_typer(facts_app, name="facts")
+app.add_typer(clean_app)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
 app.add_typer(quarantine_app, name="quarantine")

@@ -62,7 +62,8 @@ def _print_findings(found: list[Finding], *, is_cut: bool) -> None:
     table = Table(*names)
     for one in found:
         where = (one.first_line, one.first_column, one.first_text)
-        cells = (one.file_id, one.file, one.state, one.reason, one.rows, *where, one.load_date)
+        rows = f"{one.rows} (deleted by clean)" if one.is_deleted else one.rows
+        cells = (one.file_id, one.file, one.state, one.reason, rows, *where, one.load_date)
         table.add_row(*(Text(printable(str(cell)) if cell is not None else "", overflow="fold") for cell in cells))
     if found:
         Console().print(table)

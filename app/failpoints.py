@@ -16,7 +16,8 @@ from pathlib import Path
 
 from app.errors import TerminalError, UsageError
 
-FAILPOINTS = (
+# What `run` passes through.
+RUN_FAILPOINTS = (
     "after_discovery",
     "after_claim",
     "after_begin",
@@ -32,6 +33,9 @@ FAILPOINTS = (
     "during_refresh",
     "release_claimed",
 )
+# What only the command `clean` passes through.
+CLEAN_FAILPOINTS = ("clean_deleted",)
+FAILPOINTS = (*RUN_FAILPOINTS, *CLEAN_FAILPOINTS)
 ACTIONS = ("kill", "raise", "pause")
 
 _hits: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.core.enrich import DIMENSIONS
 from app.job import Job
-from app.leftovers import clear_consumed, clear_stage
+from app.leftovers import clear_consumed, clear_mended, clear_replaced, clear_stage
 from app.owner import Ownership
 from app.sinks.archive import archive_due
 
@@ -42,9 +42,11 @@ class Housekeeper:
         return done if self.now() - self._last_look < LOOK_SECONDS else done + self.look()
 
     def look(self) -> int:
-        """Clear the stage tables and consumed Parquet, and look for keys that pending rows wait for. Returns how much was done."""
+        """Clear the stage tables and Parquet that is over, and look for keys that pending rows wait for. Returns how much was done."""
         self._last_look = self.now()
-        done = clear_stage(self.job.ledger) + clear_consumed(self.job.ledger, self.job.config, self.job.clients())
+        job, client = self.job, self.job.clients()
+        done = clear_stage(job.ledger)
+        done += sum(clear(job.ledger, job.config, client) for clear in (clear_consumed, clear_replaced, clear_mended))
         return done + self.request_release()
 
     def request_release(self) -> int:

@@ -129,9 +129,8 @@ class Ledger:
         """Mark a dead attempt whose leftovers on S3 and in the stage tables are gone."""
 
         def mark(tx: Tx) -> None:
-            tx.execute(
-                "UPDATE fact_part SET state = 'DEAD', dead_at = UTC_TIMESTAMP(6) WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,)
-            )
+            sql = "UPDATE fact_part SET state = 'DELETED', dead_at = UTC_TIMESTAMP(6) WHERE batch_key = %s AND state = 'PLANNED'"
+            tx.execute(sql, (batch_key,))
             for table in ("quarantine_part", "pending_part"):
                 tx.execute(f"UPDATE {table} SET state = 'DEAD' WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,))
             for table in ("pending_key", "batch_file", *ledger_plan.FINDINGS):
@@ -146,7 +145,7 @@ class Ledger:
         """Return the parts that an attempt planned to write and that never became live, by table."""
 
         def read(tx: Tx) -> dict[str, list[Row]]:
-            sql = "SELECT * FROM {} WHERE batch_key = %s AND state IN ('PLANNED', 'DEAD')"
+            sql = "SELECT * FROM {} WHERE batch_key = %s AND state IN ('PLANNED', 'DEAD', 'DELETED')"
             return {table: tx.rows(sql.format(table), (batch_key,)) for table in ledger_plan.PARTS}
 
         return self.db.run(read)

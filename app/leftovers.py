@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from app.config import Config
 from app.core.marts import MARTS
 from app.ledger import Ledger
+from app.ledger_retention import ReplacedPart, mended_deleted, mended_objects, parts_deleted, replaced_parts
 from app.mysql import Tx
 from app.prefixes import pending_part_prefix, quarantine_part_prefix, quarantine_prefix
-from app.s3 import S3Client, list_all
-from app.s3_changes import abort_uploads, delete_below, delete_keys
+from app.s3 import NOT_NOTED, ObjectVersion, S3Client, list_all
+from app.s3_changes import abort_uploads, delete_below, delete_keys, delete_version
 from app.sinks.facts import part_prefix
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ def withdraw(ledger: Ledger, config: Config, client: S3Client, batch_key: str) -
         delete_below(client, config.s3.bucket, prefix)
     _abort_uploads(client, config, f"batch_key={batch_key}/")
     for table in STAGE_TABLES:
-        while ledger.db.run(lambda tx, table=table: _delete_page(tx, table, batch_key)):  # type: ignore[misc]
+        while ledger.db.run(lambda tx, table=table: delete_page(tx, table, batch_key)):  # type: ignore[misc]
             pass
     log.info("withdrawn attempt=%s", batch_key)
 
@@ -57,7 +59,7 @@ def clear_magic_trees(client: S3Client, config: Config, before: datetime) -> Non
         config: the configuration.
         before: a moment at which we were the owner; younger trees may be those of a successor's running jobs.
     """
-    for prefix in _written_prefixes(config):
+    for prefix in written_prefixes(config):
         old = [v.key for v in list_all(client, config.s3.bucket, prefix + MAGIC_FOLDER) if v.last_modified <= before]
         delete_keys(client, config.s3.bucket, old)
 
@@ -65,7 +67,7 @@ def clear_magic_trees(client: S3Client, config: Config, before: datetime) -> Non
 def clear_rows(ledger: Ledger, batch_key: str) -> None:
     """Delete the stage rows of a batch key that is committed or dead, in bounded steps."""
     for table in STAGE_TABLES:
-        while ledger.write(lambda tx, table=table: _delete_page(tx, table, batch_key)):  # type: ignore[misc]
+        while ledger.write(lambda tx, table=table: delete_page(tx, table, batch_key)):  # type: ignore[misc]
             pass
 
 
@@ -86,12 +88,40 @@ def clear_consumed(ledger: Ledger, config: Config, client: S3Client) -> int:
     return len(consumed)
 
 
+def clear_replaced(ledger: Ledger, config: Config, client: S3Client) -> int:
+    """Delete the Parquet of replaced parts whose grace time is over, a page of them. Returns how many parts went."""
+    parts = ledger.db.run(lambda tx: replaced_parts(tx, config.retention.replaced_facts_seconds, REPLACED_PAGE))
+    if parts:
+        delete_keys(client, config.s3.bucket, [one.key for one in replaced_objects(client, config, parts)])
+        ledger.write(lambda tx: parts_deleted(tx, parts))
+        log.info("replaced parts=%d deleted", len(parts))
+    return len(parts)
+
+
+def replaced_objects(client: S3Client, config: Config, parts: Sequence[ReplacedPart]) -> list[ObjectVersion]:
+    """Return the objects of replaced parts."""
+    prefixes = [part_prefix(config.s3, part.sales_month, part.store_id, part.batch_key) for part in parts]
+    return [found for prefix in prefixes for found in list_all(client, config.s3.bucket, prefix)]
+
+
+def clear_mended(ledger: Ledger, config: Config, client: S3Client) -> int:
+    """Delete the objects of mended rows whose operation is over, a page of them. Returns how many went."""
+    found = ledger.db.run(lambda tx: mended_objects(tx, REPLACED_PAGE))
+    if found:
+        for one in found:
+            delete_version(client, ObjectVersion(config.s3.bucket, one.key, one.etag, one.size, NOT_NOTED))
+        ledger.write(lambda tx: mended_deleted(tx, found))
+    return len(found)
+
+
 STAGE_TABLES = ("stage_file", *(mart.stage_table for mart in MARTS))
 DELETE_ROWS = 10_000
 CONSUMED_PAGE = 100
+REPLACED_PAGE = 100
 
 
-def _delete_page(tx: Tx, table: str, batch_key: str) -> bool:
+def delete_page(tx: Tx, table: str, batch_key: str) -> bool:
+    """Delete some rows of a batch key; tell whether there may be more."""
     return tx.execute(f"DELETE FROM {table} WHERE batch_key = %s LIMIT {DELETE_ROWS}", (batch_key,)) == DELETE_ROWS
 
 
@@ -104,9 +134,10 @@ def _planned_prefixes(ledger: Ledger, config: Config, batch_key: str) -> list[st
 
 
 def _abort_uploads(client: S3Client, config: Config, folder: str) -> None:
-    for prefix in _written_prefixes(config):
+    for prefix in written_prefixes(config):
         abort_uploads(client, config.s3.bucket, prefix, lambda key: folder in key)
 
 
-def _written_prefixes(config: Config) -> tuple[str, ...]:
+def written_prefixes(config: Config) -> tuple[str, ...]:
+    """Return the prefixes below which Spark writes."""
     return (config.s3.facts_prefix, config.s3.pending_prefix, quarantine_prefix(config.s3))

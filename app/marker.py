@@ -63,14 +63,14 @@ def read_marker(client: S3Client, config: S3Config) -> Marker | None:
         raise S3Error(f"s3://{config.bucket}/{marker_key(config)} is not what the job writes", cure="remove it") from exc
 
 
-def refuse_restored(db: Database, client: S3Client, config: Config, epoch: int) -> None:
+def refuse_restored(db: Database, client: S3Client, config: Config, epoch: int | None = None) -> None:
     """Stop when the ledger is older than what is on S3. The cost does not depend on the history: one GET, one look by key.
 
     Args:
         db: the ledger's database.
         client: an S3 client.
         config: the configuration; its bucket is known.
-        epoch: the epoch of this start; no earlier one can have reached it.
+        epoch: the epoch of this start, which no earlier one can have reached; None for a command beside the stream.
 
     Raises:
         RestoredLedger: S3 has seen a batch or an epoch that the ledger does not know.
@@ -85,5 +85,8 @@ def refuse_restored(db: Database, client: S3Client, config: Config, epoch: int) 
             raise RestoredLedger(f"the ledger in MySQL is older than S3: it does not know batch {marker.batch_key}, which S3 has seen")
         if marker.committed and state != "COMMITTED":
             raise RestoredLedger(f"the ledger in MySQL is older than S3: batch {marker.batch_key} was committed, and it says {state}")
+    if epoch is None:
+        # Read behind the marker: a stream that starts just now raises its epoch first.
+        epoch = int(db.run(lambda tx: tx.scalar("SELECT epoch FROM stream_owner WHERE id = 1"))) + 1
     if marker.epoch >= epoch:
         raise RestoredLedger(f"the ledger in MySQL is older than S3: it is at epoch {epoch - 1}, S3 has seen epoch {marker.epoch}")

@@ -45,6 +45,8 @@ def still_rejected(job: Job, attempt: Attempt, mended: DataFrame) -> DataFrame:
     config = job.config.s3
     ids = [file.id for file in attempt.files]
     parts = job.ledger.db.run(lambda tx: rejected_parts(tx, ids))
+    if not parts:
+        raise BatchFailed("the rejected rows of the files are not in the quarantine any more: clean has deleted them")
     paths = [s3a(config, quarantine_part_prefix(config, part["load_date"], part["reason"], part["batch_key"])) for part in parts]
     rejected = job.spark.read.parquet(*paths).where(F.col("_file_id").isin(ids))
     lines = mended.where(_is_row()).select("_file_id", "_line")

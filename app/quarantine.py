@@ -15,6 +15,7 @@ from app.config import S3Config
 from app.core.masking import masked
 from app.core.record_rules import RECORD_TOO_LONG
 from app.errors import S3Error, UsageError
+from app.ledger_retention import refuse_deleted
 from app.mysql import Database, Row
 from app.prefixes import quarantine_part_prefix
 from app.s3 import S3Client, list_all, translated
@@ -51,6 +52,7 @@ class Finding:
     first_column: str | None
     first_text: str | None
     load_date: date
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,14 +124,14 @@ def list_findings(
     if files is not None:
         conditions.append(f"r.file_id IN ({', '.join(['%s'] * len(files))})")
         values += files
-    if reason is not None:
-        conditions.append("r.reason_code = %s")
-        values.append(reason)
-    if since is not None:
-        conditions.append("b.planned_at >= %s")
-        values.append(since)
+    for condition, value in (("r.reason_code = %s", reason), ("b.planned_at >= %s", since)):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
     sql = (
-        "SELECT r.file_id, f.object_key, f.state, r.reason_code, r.row_count, r.first_line, r.first_column, r.first_text, b.planned_at"
+        "SELECT r.file_id, f.object_key, f.state, r.reason_code, r.row_count, r.first_line, r.first_column, r.first_text, b.planned_at,"
+        " EXISTS (SELECT 1 FROM quarantine_part q WHERE q.batch_key = r.batch_key AND q.state = 'DELETED' AND f.state <> 'REJECTED')"
+        " AS is_deleted"
         " FROM file_reject r JOIN batch_attempt a ON a.batch_key = r.batch_key JOIN micro_batch b ON b.id = a.batch_id"
         f" JOIN source_file f ON f.id = r.file_id WHERE {' AND '.join(conditions)}"
         " ORDER BY r.file_id DESC, r.row_count DESC, r.reason_code LIMIT %s"
@@ -145,6 +147,7 @@ def list_findings(
             first_column=row["first_column"],
             first_text=masked(row["first_text"], row["first_column"], hidden),
             load_date=row["planned_at"].date(),
+            is_deleted=bool(row["is_deleted"]),
         )
         for row in db.run(lambda tx: tx.rows(sql, (*values, limit)))
     ]
@@ -168,6 +171,7 @@ def rejected_rows(db: Database, client: S3Client, config: S3Config, file: Booked
         place = f"s3://{config.bucket}/{file.archived_key or file.key}"
         if file.state == "REJECTED":
             raise UsageError(f"file {file.id} was rejected as a whole, {file.reason}", cure=f"mend the file itself: {printable(place)}")
+        db.run(lambda tx: refuse_deleted(tx, file.id, printable(place) if file.archived_key else None))
         raise UsageError(f"file {file.id} '{printable(file.key)}' has no rejected rows", cure="see ./spark-submit.sh quarantine list")
     for part in parts:
         yield from _rows_of_part(client, config, file.id, part)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from boto3.exceptions import S3UploadFailedError
@@ -15,6 +16,14 @@ from app.s3 import ObjectVersion, S3Client, head, is_same_version, list_all, sta
 MULTIPART_COPY_BYTES = 1 << 30
 COPY_PART_BYTES = 256 << 20
 DELETE_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One pending multipart upload."""
+
+    key: str
+    id: str
 
 
 def copy_version(client: S3Client, source: ObjectVersion, target_key: str) -> str | None:
@@ -137,11 +146,25 @@ def delete_below(client: S3Client, bucket: str, prefix: str, wanted: Callable[[s
 
 def abort_uploads(client: S3Client, bucket: str, prefix: str, wanted: Callable[[str], bool]) -> int:
     """Abort the pending multipart uploads below `prefix` whose key is wanted. Returns how many went."""
-    aborted = 0
+    found = [upload for upload in list_uploads(client, bucket, prefix) if wanted(upload.key)]
+    for upload in found:
+        abort_upload(client, bucket, upload)
+    return len(found)
+
+
+def list_uploads(client: S3Client, bucket: str, prefix: str) -> Iterator[Upload]:
+    """Yield the pending multipart uploads below a prefix."""
     with translated(f"s3://{bucket}/{prefix} (uploads)"):
         for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
             for upload in page.get("Uploads", []):
-                if wanted(upload["Key"]):
-                    client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-                    aborted += 1
-    return aborted
+                yield Upload(upload["Key"], upload["UploadId"])
+
+
+def abort_upload(client: S3Client, bucket: str, upload: Upload) -> None:
+    """Abort a pending multipart upload; one that is gone by now is none."""
+    with translated(f"s3://{bucket}/{upload.key} (upload)"):
+        try:
+            client.abort_multipart_upload(Bucket=bucket, Key=upload.key, UploadId=upload.id)
+        except ClientError as exc:
+            if status_of(exc) != 404:
+                raise

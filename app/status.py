@@ -10,8 +10,8 @@ from app.mysql import Database, Row, Tx
 def read_status(db: Database) -> dict[str, Any]:
     """Return files by state, rows by outcome, the last batch, the backlog, warnings by rule and the failed files; JSON-ready.
 
-    `rows` are those of the files that count, and of those that were rejected as a whole. The backlog is what
-    the ledger knows and has not finished.
+    `rows` are those of the files that count, and of those on record that were rejected as a whole. The backlog is what the ledger knows
+    and has not finished.
     """
     return db.run(_read)
 

@@ -16,9 +16,10 @@ DENIED = frozenset({1142, 1143, 1044, 1045, 1370, 1146, 1356})
 NEEDED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("customer", "store", "product", "sales_team", "s3_bucket_info", "schema_migration"), (S,)),
     "stream_owner": (S, U),
-    **dict.fromkeys(("file_operation", "operation_file", "file_withdrawal"), (S, I, U)),
-    **dict.fromkeys(("micro_batch", "batch_attempt", "source_file"), (S, I, U)),
-    "operation_partition": (S, I),
+    # D on the ledger's history is for `clean`, which removes what is old and does not count.
+    **dict.fromkeys(("file_operation", "operation_file", "file_withdrawal"), (S, I, U, D)),
+    **dict.fromkeys(("micro_batch", "batch_attempt", "source_file"), (S, I, U, D)),
+    "operation_partition": (S, I, D),
     **dict.fromkeys(("fact_part", "quarantine_part", "pending_part"), (S, I, U, D)),
     **dict.fromkeys(("stage_file", "file_reject", "file_warning", "file_header", "pending_key"), (S, I, D)),
     "batch_file": (S, I, U, D),

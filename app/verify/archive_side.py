@@ -37,10 +37,13 @@ def archive(db: Database, config: Config, scratch: Scratch) -> Iterator[Differen
         "SELECT id, object_key, archived_key FROM file f WHERE archived_key IS NOT NULL AND NOT EXISTS"
         f" (SELECT 1 FROM object o WHERE o.kind = '{ARCHIVE}' AND o.key = f.archived_key) ORDER BY id"
     )
-    for file_id, key, archived_key in scratch.rows(sql):
-        yield Difference(
-            "archive", f"source_file id={file_id} {key!r}", f"its archived object s3://{config.s3.bucket}/{archived_key} is gone"
-        )
+    for page in batched(scratch.rows(sql), PAGE):
+        now = _files_now(db, [file_id for file_id, _, _ in page])
+        for file_id, key, archived_key in page:
+            # Moved elsewhere since, or deleted by `clean`: the ledger says so by now.
+            if file_id in now and _archived_key(now[file_id]) == archived_key:
+                text = f"its archived object s3://{config.s3.bucket}/{archived_key} is gone"
+                yield Difference("archive", f"source_file id={file_id} {key!r}", text)
     for key in unknown_objects(db, config, scratch):
         yield Difference("archive", f"s3://{config.s3.bucket}/{key}", "an archived object that no row of source_file names")
 
@@ -61,10 +64,14 @@ def unknown_objects(db: Database, config: Config, scratch: Scratch) -> Iterator[
 def _is_named(config: Config, key: str, found: Archived, row: Row | None) -> bool:
     if row is None:
         return False
-    if row["archived_key"] is not None and bytes(row["archived_key"]).decode() == key:
+    if _archived_key(row) == key:
         return True
     # Copied, and not noted yet. A key that was too long has lost its beginning.
     return bool(row["archive_due"]) and bytes(row["object_key"]).decode().endswith(found.name)
+
+
+def _archived_key(row: Row) -> str | None:
+    return bytes(row["archived_key"]).decode() if row["archived_key"] is not None else None
 
 
 def _files_now(db: Database, ids: list[int]) -> dict[int, Row]:

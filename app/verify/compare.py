@@ -97,12 +97,15 @@ def files(scratch: Scratch) -> Iterator[Difference]:
     Only what is in force has rejected and pending rows that count.
     """
     sums = ", ".join(f"coalesce(sum(row_count) FILTER (kind = '{kind.name}'), 0) AS {kind.name}" for kind in KINDS)
+    # Rejected rows that `clean` has deleted still count, and cannot be counted again.
+    cleaned = "(is_cleaned = 1 AND quarantine = 0)"
     sql = (
-        "SELECT file_id, object_key, state, in_force, rows_read, rows_loaded, facts, rows_rejected, quarantine, rows_pending, pending FROM"
+        "SELECT file_id, object_key, state, in_force, rows_read, rows_loaded, facts, rows_rejected,"
+        f" if({cleaned}, rows_rejected, quarantine), rows_pending, pending FROM"
         " (SELECT coalesce(f.id, c.file_id) AS file_id, f.*, coalesce(c.facts, 0) AS facts, coalesce(c.quarantine, 0) AS quarantine,"
         f" coalesce(c.pending, 0) AS pending FROM file f FULL JOIN (SELECT file_id, {sums} FROM calc_file GROUP BY file_id) c"
         " ON c.file_id = f.id) WHERE object_key IS NULL OR (in_force = 0 AND facts + pending > 0)"
-        " OR (in_force = 1 AND (rows_loaded <> facts OR rows_rejected <> quarantine OR rows_pending <> pending"
+        f" OR (in_force = 1 AND (rows_loaded <> facts OR (rows_rejected <> quarantine AND NOT {cleaned}) OR rows_pending <> pending"
         " OR rows_read <> rows_loaded + rows_rejected + rows_pending))"
         " ORDER BY file_id"
     )

@@ -35,16 +35,18 @@ def deep(client: S3Client, config: Config, contract: Contract, scratch: Scratch)
     """Read every archived file that is in force; yield its differences, and None behind each file."""
     sql = (
         "SELECT f.id, f.object_key, f.archived_key, f.rows_read, coalesce(c.row_count, 0), coalesce(c.amount, 0), coalesce(c.print, 0),"
-        " coalesce(r.broken, 0), is_mended FROM file f LEFT JOIN (SELECT file_id, sum(row_count) AS row_count, sum(amount) AS amount,"
+        " coalesce(r.broken, 0), is_mended, is_cleaned FROM file f"
+        " LEFT JOIN (SELECT file_id, sum(row_count) AS row_count, sum(amount) AS amount,"
         " sum(print) AS print FROM calc_file WHERE kind IN ('facts', 'pending') GROUP BY file_id) c ON c.file_id = f.id"
         " LEFT JOIN (SELECT file_id,"
         f" count(*) FILTER (code IN ({', '.join(repr(code) for code in STRUCTURAL)})) AS broken FROM rejected GROUP BY file_id) r"
         " ON r.file_id = f.id WHERE f.in_force = 1 AND f.archived_key IS NOT NULL ORDER BY f.id"
     )
-    for file_id, key, archived_key, read, *sums, broken, is_mended in scratch.rows(sql):
+    for file_id, key, archived_key, read, *sums, broken, is_mended, is_cleaned in scratch.rows(sql):
         subject = f"source_file id={file_id} {key!r}"
-        if is_mended:
-            yield Difference(REMARK, subject, "not comparable: rejected rows of it were mended; only its Parquet was compared")
+        if is_mended or is_cleaned:
+            what = "rejected rows of it were mended" if is_mended else "clean has deleted its rejected rows"
+            yield Difference(REMARK, subject, f"not comparable: {what}; only its Parquet was compared")
             continue
         path = scratch.folder / "archived.csv"
         if not download(client, config.s3.bucket, archived_key, path):

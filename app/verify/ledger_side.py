@@ -51,7 +51,10 @@ _FILE_COLUMNS = (
     "id, CONVERT(object_key USING utf8mb4), state, in_force, rows_read, rows_loaded, rows_rejected, rows_pending,"
     " CONVERT(archived_key USING utf8mb4), archive_due, batch_id,"
     " EXISTS (SELECT 1 FROM operation_file o JOIN file_operation p ON p.id = o.operation_id"
-    " WHERE o.file_id = source_file.id AND o.mended_key IS NOT NULL AND o.note IS NULL AND p.state = 'DONE')"
+    " WHERE o.file_id = source_file.id AND o.mended_key IS NOT NULL AND o.note IS NULL AND p.state = 'DONE'),"
+    # What `clean` has deleted of the quarantine is known by its parts, which stay as long as a file needs them.
+    " rows_rejected > 0 AND EXISTS (SELECT 1 FROM micro_batch b JOIN quarantine_part q ON q.batch_key = b.batch_key"
+    " WHERE b.id = source_file.batch_id AND q.state = 'DELETED')"
 )
 
 
@@ -63,7 +66,8 @@ def load_ledger(db: Database, scratch: Scratch) -> None:
     )
     scratch.run(
         "CREATE TABLE file (id BIGINT, object_key VARCHAR, state VARCHAR, in_force INTEGER, rows_read BIGINT, rows_loaded BIGINT,"
-        " rows_rejected BIGINT, rows_pending BIGINT, archived_key VARCHAR, archive_due INTEGER, batch_id BIGINT, is_mended INTEGER)"
+        " rows_rejected BIGINT, rows_pending BIGINT, archived_key VARCHAR, archive_due INTEGER, batch_id BIGINT, is_mended INTEGER,"
+        " is_cleaned INTEGER)"
     )
     with snapshot(db) as seen:
         for kind in KINDS:

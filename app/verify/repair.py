@@ -21,7 +21,7 @@ from app.owner import Ownership
 from app.s3 import S3Client, head, make_client
 from app.s3_changes import abort_uploads, copy_version, delete_below, delete_version
 from app.verify.archive_side import read_key, unknown_objects
-from app.verify.ledger_side import KINDS, key_of, load_ledger
+from app.verify.ledger_side import FACTS, KINDS, key_of, load_ledger
 from app.verify.objects import load_objects, prefix_of, stray_keys, unknown_places
 from app.verify.scratch import Scratch, open_scratch
 from app.verify.waiting import bring_back
@@ -43,6 +43,7 @@ def repair(config: Config) -> Iterator[str]:
     ):
         load_ledger(db, scratch)
         load_objects(client, config, scratch)
+        _refuse_lost(config, scratch)
         epoch = max(ownership.epoch, _newest_epoch(client, config, scratch))
         yield from bring_back(db, client, config, load_contract(config.contract_path), scratch, dry_run=False)
         yield from _remove_dead(db, client, config, scratch, dry_run=False)
@@ -63,10 +64,27 @@ def plan(config: Config) -> Iterator[str]:
     with open_scratch() as scratch:
         load_ledger(db, scratch)
         load_objects(client, config, scratch)
+        _refuse_lost(config, scratch)
         yield from bring_back(db, client, config, load_contract(config.contract_path), scratch, dry_run=True)
         yield from _remove_dead(db, client, config, scratch, dry_run=True)
         yield from _offer_again(db, client, config, scratch, dry_run=True)
         yield f"the ledger's epoch would be beyond {_newest_epoch(client, config, scratch)}"
+
+
+def _refuse_lost(config: Config, scratch: Scratch) -> None:
+    """Stop when facts of the ledger are gone: replaced since the backup, their rows are only in parts that a repair would remove.
+
+    Raises:
+        S3Error: there are such.
+    """
+    sql = "FROM part p WHERE kind = ? AND NOT EXISTS (SELECT 1 FROM object o WHERE o.kind = p.kind AND o.place = p.place)"
+    count, first = next(iter(scratch.rows(f"SELECT count(*), min(place) {sql}", (FACTS.name,))))
+    if count:
+        place = f"s3://{config.s3.bucket}/{prefix_of(config, FACTS)}{first}/"
+        raise S3Error(
+            f"{count} live parts of the facts are gone, the first is {place}: they were replaced and deleted since the backup",
+            cure="restore a newer backup of MySQL, or these objects from the bucket's older versions; nothing was changed",
+        )
 
 
 def _newest_epoch(client: S3Client, config: Config, scratch: Scratch) -> int:

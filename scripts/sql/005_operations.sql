@@ -4,12 +4,13 @@ CREATE TABLE IF NOT EXISTS operation_file (
   operation_id  BIGINT NOT NULL,
   file_id       BIGINT NOT NULL,
   mended_key    VARBINARY(1024) DEFAULT NULL COMMENT 'MEND: the object that holds the mended rows',
-  mended_etag   VARCHAR(255) DEFAULT NULL,
+  mended_etag   VARCHAR(255) DEFAULT NULL COMMENT 'NULL again: the object of mended rows has been deleted',
   mended_bytes  BIGINT DEFAULT NULL,
   read_batch    BIGINT DEFAULT NULL COMMENT 'MEND: the batch that rejected the rows; another one has read the file since: nothing is done',
   note          VARCHAR(2000) DEFAULT NULL COMMENT 'why nothing was done to this file',
   PRIMARY KEY (operation_id, file_id),
-  KEY by_file (file_id)
+  KEY by_file (file_id),
+  KEY by_mended (mended_etag)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per operation and file that it is about';
 
 CREATE TABLE IF NOT EXISTS operation_partition (
@@ -37,3 +38,14 @@ CREATE TABLE IF NOT EXISTS file_withdrawal (
   PRIMARY KEY (file_id, batch_id),
   KEY by_batch (batch_id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row each time the rows of a file were taken out again';
+
+-- Parquet of an attempt that never committed is gone when its parts are DEAD: only replaced parts still have objects to delete.
+UPDATE fact_part SET state = 'DELETED' WHERE state = 'DEAD' AND live_at IS NULL;
+
+ALTER TABLE quarantine_part
+  MODIFY state VARCHAR(16) NOT NULL DEFAULT 'PLANNED' COMMENT 'PLANNED, LIVE, DEAD (never committed), DELETED (by clean)';
+
+-- The last statement, as it is the one that cannot run twice.
+ALTER TABLE fact_part
+  MODIFY state VARCHAR(16) NOT NULL DEFAULT 'PLANNED' COMMENT 'PLANNED, LIVE, DEAD (replaced, still there for a while), DELETED',
+  ADD KEY by_death (state, dead_at);

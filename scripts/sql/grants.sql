@@ -2,7 +2,7 @@
 --   mysql ... salestream < scripts/sql/grants.sql
 -- Make the users first, with passwords of your own and, where the server has a certificate, only over TLS:
 --   CREATE USER 'salestream_admin'@'%' IDENTIFIED BY '...' REQUIRE SSL;    -- init-db
---   CREATE USER 'salestream_job'@'%' IDENTIFIED BY '...' REQUIRE SSL;      -- run, check, status, files, facts, quarantine
+--   CREATE USER 'salestream_job'@'%' IDENTIFIED BY '...' REQUIRE SSL;      -- run, clean, check, status, files, facts, quarantine
 --   CREATE USER 'salestream_reader'@'%' IDENTIFIED BY '...' REQUIRE SSL;   -- people and tools that read the marts
 -- Re-runnable. A table without a database in front of it is one of the current database.
 
@@ -17,16 +17,17 @@ GRANT SELECT ON sales_team TO 'salestream_job'@'%';
 GRANT SELECT ON s3_bucket_info TO 'salestream_job'@'%';
 GRANT SELECT ON schema_migration TO 'salestream_job'@'%';
 
--- The ledger's history is never deleted by the job, only what an attempt planned and did not do.
+-- DELETE on the ledger is for what an attempt planned and did not do, and for `clean`: what is older than retention.ledger_days and does
+-- not count.
 GRANT SELECT, UPDATE ON stream_owner TO 'salestream_job'@'%';
-GRANT SELECT, INSERT, UPDATE ON file_operation TO 'salestream_job'@'%';
-GRANT SELECT, INSERT, UPDATE ON operation_file TO 'salestream_job'@'%';
-GRANT SELECT, INSERT ON operation_partition TO 'salestream_job'@'%';
-GRANT SELECT, INSERT, UPDATE ON file_withdrawal TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON file_operation TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON operation_file TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, DELETE ON operation_partition TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON file_withdrawal TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON batch_file TO 'salestream_job'@'%';
-GRANT SELECT, INSERT, UPDATE ON micro_batch TO 'salestream_job'@'%';
-GRANT SELECT, INSERT, UPDATE ON batch_attempt TO 'salestream_job'@'%';
-GRANT SELECT, INSERT, UPDATE ON source_file TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON micro_batch TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON batch_attempt TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON source_file TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON fact_part TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON quarantine_part TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON pending_part TO 'salestream_job'@'%';

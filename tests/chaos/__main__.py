@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from app import local
-from app.failpoints import FAILPOINTS
+from app.failpoints import RUN_FAILPOINTS
 from tests.chaos.kills import KINDS, Kill, all_kills, kill_and_recover, recover
 from tests.chaos.processes import VICTIMS
 from tests.chaos.site import Site, open_site
@@ -87,7 +87,7 @@ def main(argv: list[str]) -> int:
     one.add_argument("--minutes", type=float, default=10)
     one.add_argument("--seed", type=int, default=1)
     other = commands.add_parser("matrix")
-    for name, allowed in (("point", FAILPOINTS), ("victim", VICTIMS), ("kind", KINDS)):
+    for name, allowed in (("point", RUN_FAILPOINTS), ("victim", VICTIMS), ("kind", KINDS)):
         other.add_argument(f"--{name}", choices=("", *allowed), default="")
     args = parser.parse_args(argv)
     if args.command == "storm":

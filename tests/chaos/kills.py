@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.failpoints import FAILPOINTS
+from app.failpoints import RUN_FAILPOINTS
 from tests.chaos import processes
 from tests.chaos.checks import verified
 from tests.chaos.site import END_SECONDS, Running, Site
@@ -112,13 +112,13 @@ def recover(site: Site) -> None:
 
 def all_kills() -> list[Kill]:
     """Every fail point, victim and kind of batch that go together."""
-    return [Kill(p, v, k) for p in FAILPOINTS for v in processes.VICTIMS for k in KINDS if applies(p, v, k)]
+    return [Kill(p, v, k) for p in RUN_FAILPOINTS for v in processes.VICTIMS for k in KINDS if applies(p, v, k)]
 
 
 def one_kill_each() -> list[Kill]:
     """Every fail point once, with victims and kinds of batch in turn; the first batch there is comes first."""
     chosen: list[Kill] = []
-    for number, point in enumerate(FAILPOINTS):
+    for number, point in enumerate(RUN_FAILPOINTS):
         kinds = ["first"] if number == 0 else _turned(KINDS[1:], number)
         victims = _turned(processes.VICTIMS, number)
         chosen.append(next(Kill(point, v, k) for v in victims for k in kinds if applies(point, v, k)))

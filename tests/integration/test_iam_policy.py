@@ -7,6 +7,7 @@ from pyspark.sql import SparkSession
 
 from app import failpoints
 from app.checks import check_all
+from app.clean import clean
 from app.failpoints import InjectedFailure
 from tests.conftest import REPOSITORY
 from tests.fault_proxy import FaultProxy, fault_proxy
@@ -41,6 +42,7 @@ def test_the_job_runs_under_the_policy_and_needs_all_of_it(world: World, spark: 
         world.run_once(spark)
         counts = world.rows("SELECT rows_loaded, rows_rejected, rows_pending FROM source_file WHERE rows_read = 3")
         assert counts == [{"rows_loaded": 2, "rows_rejected": 1, "rows_pending": 0}]
+        clean_up(world)
         # Spark looks for an empty facts folder itself; the marker, written at the same time, may have filled it already.
         unused = [grant for grant in policy.unused(proxy.requests) if grant != ("s3:GetObject", f"arn:aws:s3:::{world.bucket}/sales_facts")]
         assert unused == [(ABORT_OF_A_LARGE_COPY, f"arn:aws:s3:::{world.bucket}/sales_data_processed/*")]
@@ -52,6 +54,18 @@ def assert_the_checks_pass(world: World, proxy: FaultProxy) -> None:
     assert "listing all buckets is refused" in found["s3 bucket"].detail
     assert "write is refused" in found["s3 source"].detail
     assert proxy.requests
+
+
+def clean_up(world: World) -> None:
+    """The command needs no right that the job does not have."""
+    world.execute("UPDATE source_file SET archived_at = archived_at - INTERVAL 2 DAY")
+    world.execute("UPDATE quarantine_part SET planned_at = planned_at - INTERVAL 2 DAY")
+    world.set("retention", archive_days=1, quarantine_days=1, ledger_days=1)
+    world.client.create_multipart_upload(Bucket=world.bucket, Key="sales_pending/batch_key=1-1-1/part.parquet")
+    gone = {kind: len(list(removals)) for kind, removals in clean(world.config, dry_run=False)}
+    wanted = {"unfinished uploads": 1, "archived files": 2, "rejected rows": 1}
+    # And the quarantine part of the attempt that was left behind.
+    assert {kind: count for kind, count in gone.items() if count} == {"old batches, parts and operations": 1, **wanted}
 
 
 def leave_an_attempt_behind(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:

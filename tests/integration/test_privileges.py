@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 @pytest.mark.parametrize(
     "sql",
     [
-        "DELETE FROM source_file",
+        "DELETE FROM stream_owner",
+        "DELETE FROM warning_total",
         "DELETE FROM customer",
         "UPDATE customer SET first_name = 'x'",
         "DROP TABLE file_reject",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.failpoints import FAILPOINTS
+from app.failpoints import RUN_FAILPOINTS
 from tests.chaos.book import Book, Content, judge
 from tests.chaos.kills import KINDS, all_kills, applies, one_kill_each
 from tests.chaos.processes import VICTIMS, role_of
@@ -75,7 +75,7 @@ def test_the_oracle_gets_the_good_rows_of_all_contents_once(book: Book) -> None:
 
 def test_the_short_round_has_every_fail_point_once_and_every_victim_and_kind() -> None:
     chosen = one_kill_each()
-    assert [kill.point for kill in chosen] == list(FAILPOINTS)
+    assert [kill.point for kill in chosen] == list(RUN_FAILPOINTS)
     assert {kill.victim for kill in chosen} == set(VICTIMS)
     assert {kill.kind for kill in chosen} == set(KINDS)
     assert all(applies(kill.point, kill.victim, kill.kind) for kill in chosen)

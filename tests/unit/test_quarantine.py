@@ -106,6 +106,7 @@ def test_findings_are_filtered_by_parameters_and_masked() -> None:
         "first_column": "email",
         "first_text": "a@b.c",
         "planned_at": datetime(2024, 5, 1, 23, 59),
+        "is_deleted": 0,
     }
     db = FakeDb([found])
     (finding,) = list_findings(db, frozenset({"email"}), files=[7, 8], reason="TOO_LONG", since=date(2024, 5, 1), limit=9)
@@ -187,10 +188,25 @@ def test_a_quarantine_that_lost_objects_is_an_error_and_no_short_answer() -> Non
 
 def test_a_file_without_rejected_rows_says_so() -> None:
     with pytest.raises(UsageError, match=r"file 7 'sales_data/a.csv' has no rejected rows"):
-        list(rejected_rows(FakeDb([]), FakeS3({}), CONFIG, FILE))
+        list(rejected_rows(FakeDb([], None), FakeS3({}), CONFIG, FILE))
     whole = BookedFile(7, "sales_data/a.csv", "REJECTED", "REJECT_RATIO: 7 of 10", "err/7/a.csv")
     with pytest.raises(UsageError, match=r"rejected as a whole, REJECT_RATIO: 7 of 10; mend the file itself: s3://b/err/7/a.csv"):
         list(rejected_rows(FakeDb(), FakeS3({}), CONFIG, whole))
+
+
+def test_rejected_rows_that_clean_has_deleted_are_told_from_none() -> None:
+    said = r"clean has deleted the rejected rows of file 7, .*retention.quarantine_days; the file itself is s3://b/done/a.csv"
+    with pytest.raises(UsageError, match=said):
+        list(rejected_rows(FakeDb([], 1), FakeS3({}), CONFIG, FILE))
+    gone = BookedFile(7, "sales_data/a.csv", "COMMITTED", None, None)
+    with pytest.raises(UsageError, match="the file's own object has been deleted as well"):
+        list(rejected_rows(FakeDb([], 1), FakeS3({}), CONFIG, gone))
+
+
+def test_the_list_marks_rows_that_clean_has_deleted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    _print_findings([Finding(7, "a.csv", "COMMITTED", "TOO_LONG", 2, 5, None, None, date(2024, 5, 1), is_deleted=True)], is_cut=False)
+    assert "2 (deleted by clean)" in capsys.readouterr().out
 
 
 def test_the_first_rows_are_those_of_the_lowest_lines() -> None:
@@ -286,6 +302,7 @@ def test_json_holds_every_field(capsys: pytest.CaptureFixture[str], monkeypatch:
         "first_column": "product_name",
         "first_text": "x",
         "planned_at": datetime(2024, 5, 1),
+        "is_deleted": 1,
     }
     config = SimpleNamespace(contract_path=Path(__file__).parents[2] / "conf/contract.yml", s3=SimpleNamespace(source_prefix="sales_data/"))
     monkeypatch.setattr(cli_quarantine, "open_database", lambda env: (config, FakeDb([found])))
@@ -301,5 +318,6 @@ def test_json_holds_every_field(capsys: pytest.CaptureFixture[str], monkeypatch:
             "first_column": "product_name",
             "first_text": "x",
             "load_date": "2024-05-01",
+            "is_deleted": True,
         }
     ]
