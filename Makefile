@@ -46,8 +46,13 @@ SEED ?= 1
 chaos: ## kills and faults at random for MINUTES=10, SEED=1; nothing may be lost or doubled
 	$(PYTHON) -m tests.chaos storm --minutes $(MINUTES) --seed $(SEED)
 
-chaos-matrix: ## every fail point, victim and kind of batch, an hour or two; POINT=, VICTIM=, KIND= choose
-	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)"
+ROUNDS ?= 4
+BEGIN ?= 1
+chaos-matrix: classes ## every fail point, victim and kind of batch, two hours; POINT=, VICTIM=, KIND=, ROUNDS=1, BEGIN=n choose
+	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)" --rounds $(ROUNDS) --begin $(BEGIN)
+
+classes: ## Spark's classes prepared for the tests' JVMs, which then start faster
+	@$(PYTHON) -m tests.class_archive
 
 demo: setup ## a tour in under a minute: generate, upload, run, look
 	@scripts/demo.sh
