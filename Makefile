@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix demo clean
+.PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix classes demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,16 +29,16 @@ spark: ## tests with a local Spark session
 integration: ## tests on the embedded S3 and MySQL
 	$(PYTEST) tests/integration
 
-e2e: ## the whole pipeline through ./spark-submit.sh
+e2e: classes ## the whole pipeline through ./spark-submit.sh
 	$(PYTEST) tests/e2e --ignore tests/e2e/test_kill_points.py
 
-kills: ## every fail point once: the real job is killed there and must recover (not part of test)
+kills: classes ## every fail point once: the real job is killed there and must recover
 	$(PYTEST) tests/e2e/test_kill_points.py
 
 mysql: ## a real MySQL server for the tests, where this machine can get one
 	@scripts/fetch_mysql.sh
 
-test: ## all of the above, with what each part took
+test: ## all of the above, two parts side by side, with what each took
 	@scripts/test.sh
 
 MINUTES ?= 10
@@ -46,8 +46,13 @@ SEED ?= 1
 chaos: ## kills and faults at random for MINUTES=10, SEED=1; nothing may be lost or doubled
 	$(PYTHON) -m tests.chaos storm --minutes $(MINUTES) --seed $(SEED)
 
-chaos-matrix: ## every fail point, victim and kind of batch, an hour or two; POINT=, VICTIM=, KIND= choose
-	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)"
+ROUNDS ?= 4
+BEGIN ?= 1
+chaos-matrix: classes ## every fail point, victim and kind of batch, two hours; POINT=, VICTIM=, KIND=, ROUNDS=1, BEGIN=n choose
+	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)" --rounds $(ROUNDS) --begin $(BEGIN)
+
+classes: ## Spark's classes prepared for the tests' JVMs, which then start faster
+	@$(PYTHON) -m tests.class_archive
 
 demo: setup ## a tour in under a minute: generate, upload, run, look
 	@scripts/demo.sh

@@ -17,6 +17,7 @@ from pyspark.errors import PySparkException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from app.core.marts import MARTS
+from app.core.masking import sensitive_columns
 from app.errors import BatchFailed, LedgerError, OwnershipError, PipelineError, SparkGone, TransientError
 from app.evaluate import Evaluation, evaluate
 from app.failpoints import failpoint
@@ -30,7 +31,7 @@ from app.marker import Marker, write_marker
 from app.mysql import Tx
 from app.outputs import write_outputs
 from app.sinks.marts import Totals, check_stage, merge
-from app.spark_errors import spark_error
+from app.spark_errors import spark_error, without_values
 from app.steps import step
 from app.undo import total_of
 
@@ -85,8 +86,11 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
         log.info("batch=%s %s", attempt.batch_key, exc)
         return False
     except Exception as exc:
-        error = _as_own(exc)
+        has_secrets = bool(sensitive_columns(job.contract))
+        error = without_values(_as_own(exc)) if has_secrets else _as_own(exc)
         _note_failure(job, attempt, error)
+        if has_secrets:
+            raise error from None  # a trace would show what the line hides
         raise error from exc
     finally:
         if evaluation is not None and evaluation.frame is not None:

@@ -166,6 +166,14 @@ class BatchFailed(TransientError):
     cure = "the job retries by itself; see the log for the first cause"
 
 
+class PlannerGone(TransientError):
+    """The process that lists and claims files has ended under us."""
+
+    code = "PLANNER"
+    cause = "The query ended without naming a cause: its planner process, which lists and claims files, was killed or ran out of memory."
+    cure = "the job starts it again by itself, nothing is lost; if it happens again, give the machine more memory"
+
+
 class SparkGone(TerminalError):
     """The JVM that runs Spark has ended under us."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -71,11 +73,19 @@ class Tx:
 
 
 class Database:
-    """Connections to one MySQL database, one for each thread that asks, opened when first needed."""
+    """Connections to one MySQL database, one for each thread that asks, opened when first needed.
 
-    def __init__(self, config: MySqlConfig, *, attempts: int = ATTEMPTS) -> None:
+    Args:
+        config: where to and who.
+        attempts: tries of one transaction.
+        silence: seconds without a statement after which the server ends a connection and rolls back what is open on it; the server's
+            own limit, which is hours, where left out.
+    """
+
+    def __init__(self, config: MySqlConfig, *, attempts: int = ATTEMPTS, silence: float | None = None) -> None:
         self.config = config
         self._attempts = attempts
+        self._silence = max(1, math.ceil(silence)) if silence is not None else None
         self._local = threading.local()
 
     def connect(self) -> pymysql.Connection[Any]:
@@ -96,6 +106,7 @@ class Database:
                 autocommit=True,
                 init_command=(
                     "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO'"
+                    + (f", wait_timeout = {self._silence}" if self._silence else "")
                 ),
             )
 
@@ -110,6 +121,7 @@ class Database:
                 connection.begin()
                 yield Tx(connection)
                 connection.commit()
+                self._local.used = time.monotonic()
             except BaseException:
                 self._abandon(connection)
                 raise
@@ -139,10 +151,21 @@ class Database:
 
     def _thread_connection(self) -> pymysql.Connection[Any]:
         connection: pymysql.Connection[Any] | None = getattr(self._local, "connection", None)
-        if connection is None or not connection.open:
+        if connection is None or not connection.open or not self._is_kept(connection):
             connection = self.connect()
             self._local.connection = connection
         return connection
+
+    def _is_kept(self, connection: pymysql.Connection[Any]) -> bool:
+        """Tell whether the server still has a connection that was silent for a while."""
+        if self._silence is None or time.monotonic() - self._local.used < self._silence / 2:
+            return True
+        try:
+            connection.ping(reconnect=False)
+        except pymysql.MySQLError as exc:
+            log.debug("opening a new connection: %s", exc)
+            return False
+        return True
 
     def _abandon(self, connection: pymysql.Connection[Any]) -> None:
         # Closing rolls back on the server and never blocks on a connection whose state is unknown.

@@ -13,6 +13,7 @@ from typing import Any
 
 import pymysql
 
+from app.config import Config
 from app.errors import MySqlError, MySqlUnavailable, OwnershipError, PipelineError
 from app.mysql import Database, Tx, translated
 
@@ -29,6 +30,15 @@ class Held:
 
     epoch: int
     connection: Any
+
+
+def owners_database(config: Config) -> Database:
+    """Return the database for everything that an owner writes.
+
+    The server itself rolls back what an owner has left open without a word for as long as makes others take over: the locks of a
+    frozen process, or of a host that is gone, do not outlive its heartbeat.
+    """
+    return Database(config.mysql, silence=config.stream.takeover_seconds)
 
 
 def check_epoch(tx: Tx, epoch: int) -> None:

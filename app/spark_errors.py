@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 from app import errors
-from app.errors import BatchFailed, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable
+from app.errors import BatchFailed, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, PlannerGone, S3Error, S3Unavailable
 
 LONGEST_LINE = 500
 # How py4j introduces an exception.
 _CALL = "An error occurred while calling"
-# What ends a line of Spark's own: it says nothing to a reader.
-_NOISE = re.compile(r" SQLSTATE: \w+$")
+# What stands around the words of the cause in a line of Spark's own: it says nothing to a reader.
+_NOISE = re.compile(r"^(Caused by)?: |^\[STREAM_FAILED\] Query (\[id = [^]]*\] )?terminated with exception: |\s*SQLSTATE: \w+$")
+# A query whose Python side is gone has read the end of a stream, of which Java has no more to say.
+_NO_CAUSE = re.compile(r"terminated with exception: (null )?SQLSTATE: \w+( \(no cause message\))?$")
 # Java's words for what others report by number. The first pattern that a line of the trace holds decides; its line is shown.
 _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     (re.compile(r"No space left on device|Disk quota exceeded"), EnvironmentFault, "free space there (spark.local.dir, checkpoints)"),
@@ -35,11 +37,29 @@ def spark_error(text: str) -> PipelineError:
     if own is not None:
         what, _, cure = line.removeprefix(f"{own.code} ").rpartition("; ")
         return own(what or cure, cure=cure)
+    if _NO_CAUSE.search(line):
+        return PlannerGone("the planner process of the query has ended")
     lines = [found.strip() for found in _message(text).splitlines()]
     for pattern, kind, remedy in _KINDS:
         if shown := next((found for found in lines if pattern.search(found)), None):
             return kind(_short(shown), cure=remedy)
     return BatchFailed(_short(line))
+
+
+# What MySQL refuses whatever a row holds; its other refusals repeat the value.
+_OF_THE_TABLE = re.compile(r"SQLSyntaxErrorException|denied|doesn't exist|Unknown (column|table|database)|is full|read.only")
+# The kind of a failure: Java's or Python's class, and Spark's name for the condition.
+_KIND = re.compile(r"^[\w.$]*(Exception|Error)\b(: \[[A-Z0-9_.]+\])?")
+
+
+def without_values(error: PipelineError) -> PipelineError:
+    """Return the error without words that may repeat what stands in a row: Spark's, a worker's or a driver's. Its kind is left."""
+    is_ours = not isinstance(error, BatchFailed | MySqlError)
+    if is_ours or (isinstance(error, MySqlError) and (error.number or _OF_THE_TABLE.search(error.what))):
+        return error
+    kind = _KIND.match(error.what)
+    shown = kind.group() if kind else "the batch failed"
+    return type(error)(f"{shown} (the rest is hidden, as the contract has sensitive columns)", cure=error.cure)
 
 
 def failure_line(text: str) -> str:
@@ -64,5 +84,5 @@ def _message(text: str) -> str:
 
 
 def _short(line: str) -> str:
-    plain = _NOISE.sub("", re.sub(r"^(Caused by)?: ", "", line))
+    plain = _NOISE.sub("", line)
     return plain if len(plain) <= LONGEST_LINE else plain[: LONGEST_LINE - 3] + "..."

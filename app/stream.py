@@ -27,8 +27,7 @@ from app.last_run import unfinished_work
 from app.ledger import Ledger
 from app.leftovers import clear_leftovers, clear_magic_trees
 from app.marker import refuse_restored
-from app.mysql import Database
-from app.owner import Ownership
+from app.owner import Ownership, owners_database
 from app.s3 import make_client
 from app.session import build_session
 from app.source.inbox import INBOX_FORMAT, INBOX_SCHEMA, InboxSource
@@ -52,7 +51,7 @@ def run(config: Config, *, once: bool) -> None:
     check_before_start(config)
     config = with_bucket(config)
     contract = load_contract(config.contract_path)
-    db = Database(config.mysql)
+    db = owners_database(config)
     with Ownership(db, f"s3://{config.s3.bucket}/{config.s3.source_prefix}", config.stream.takeover_seconds) as ownership:
         refuse_restored(db, make_client(config.s3), config, ownership.epoch)
         spark = build_session(config)
@@ -86,7 +85,7 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
     """
     log.info("session ready spark=%s master=%s", spark.version, spark.sparkContext.master)
     check_contract(spark, contract)
-    ledger = Ledger(Database(config.mysql), ownership.epoch)
+    ledger = Ledger(owners_database(config), ownership.epoch)
     job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
     runner = BatchRunner(job, stop)
     keeper = Housekeeper(job, ownership, lambda: not stop())

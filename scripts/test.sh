@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Run every part of the test suite, go on after a failure, and end with what each part took and pytest's own last lines.
-# Parts may be named: scripts/test.sh lint unit
+# Parts may be named, they then run one after the other: scripts/test.sh lint unit
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 NO_TESTS=5 # pytest's exit code for a folder without tests
+# Most of a part is waiting for servers, processes and their ends, so two of them fit on two cores. What runs side by side takes
+# about the same time.
+FIRST=(lint type unit integration)
+SECOND=(spark e2e kills)
 
 logs=.cache/log
-table=() ends=() failed=0
 
 run() { # part
   local begin=$SECONDS status=0 result=passed
@@ -20,27 +23,55 @@ run() { # part
       result='no tests yet'
     else
       result=FAILED
-      failed=1
     fi
   fi
-  table+=("$(printf '%-12s %6d s   %s' "$1" $((SECONDS - begin)) "$result")")
-  if grep -qE '^=+ .* in [0-9.]+s' "$log"; then ends+=("$(printf '%-12s %s' "$1" "$(grep -E '^=+ .* in [0-9.]+s' "$log" | tail -1)")"); fi
+  printf '%-12s %6d s   %s\n' "$1" $((SECONDS - begin)) "$result" >"$logs/test-$1.result"
   [ "$result" != FAILED ]
 }
 
+run_all() { # part...
+  local part failed=0
+  for part in "$@"; do run "$part" || failed=1; done
+  return "$failed"
+}
+
 mkdir -p "$logs"
+rm -f "$logs"/test-*.result
 # A pytest inside make's pipe draws no colours and the summary line stays greppable.
 export PY_COLORS=0
+failed=0
+# The embedded server is MariaDB; what must hold on MySQL as well is tested on one where this machine can get it.
+fetch_mysql() { scripts/fetch_mysql.sh || echo "mysql: tests/integration/test_real_mysql.py is skipped"; }
+
 parts=("$@")
-if [ ${#parts[@]} -eq 0 ]; then parts=(setup lint type unit spark integration e2e); fi
-for part in "${parts[@]}"; do
-  # The embedded server is MariaDB; what must hold on MySQL as well is tested on one where this machine can get it.
-  if [ "$part" = integration ] && ! scripts/fetch_mysql.sh; then echo "mysql: tests/integration/test_real_mysql.py is skipped"; fi
-  if ! run "$part" && [ "$part" = setup ]; then break; fi
-done
+if [ ${#parts[@]} -gt 0 ]; then
+  case " ${parts[*]} " in *' integration '*) fetch_mysql ;; esac
+  run_all "${parts[@]}" || failed=1
+else
+  parts=(setup "${FIRST[@]}" "${SECOND[@]}")
+  if run setup; then
+    fetch_mysql
+    # In a process group of its own, to end with this script whatever ends that.
+    set -m
+    run_all "${SECOND[@]}" >"$logs/test-second.log" 2>&1 &
+    second=$!
+    set +m
+    trap 'kill -TERM -- "-$second" 2>/dev/null' EXIT
+    trap 'exit 130' INT TERM
+    run_all "${FIRST[@]}" || failed=1
+    wait "$second" || failed=1
+    trap - EXIT
+    cat "$logs/test-second.log"
+  else
+    failed=1
+  fi
+fi
 
 printf '\n%-12s %8s\n' part took
-printf '%s\n' "${table[@]}"
+for part in "${parts[@]}"; do if [ -f "$logs/test-$part.result" ]; then cat "$logs/test-$part.result"; fi; done
 printf '%-12s %6d s   %s\n\n' all "$SECONDS" "$([ "$failed" -eq 0 ] && echo passed || echo FAILED)"
-if [ ${#ends[@]} -gt 0 ]; then printf '%s\n' "${ends[@]}"; fi
+for part in "${parts[@]}"; do
+  last=$(grep -sE '^=+ .* in [0-9.]+s' "$logs/test-$part.log" | tail -1)
+  if [ -n "$last" ]; then printf '%-12s %s\n' "$part" "$last"; fi
+done
 exit "$failed"

@@ -13,6 +13,7 @@ import pymysql
 from app import local
 from app.config import load_config
 from app.s3 import list_all, make_client
+from tests import class_archive
 from tests.conftest import REPOSITORY
 
 SUBMIT = str(REPOSITORY / "spark-submit.sh")
@@ -28,8 +29,7 @@ class Product:
             name: value for name, value in os.environ.items() if not name.startswith(("SALESTREAM", "AWS_", "SPARK_", "PYSPARK_"))
         }
         self.environment["SALESTREAM_HOME"] = str(home)
-        # Runs of seconds do not pay back what the JVM's second compiler costs.
-        self.environment["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1"
+        self.environment |= class_archive.environment()
 
     def start(self, *args: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command from a foreign working directory."""

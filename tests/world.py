@@ -20,7 +20,7 @@ from app.config import Config, MySqlConfig, load_config
 from app.core.contract import load_contract
 from app.local import LocalEnv
 from app.mysql import Database, Row
-from app.owner import Ownership
+from app.owner import Ownership, owners_database
 from app.s3 import ObjectVersion, list_all, make_client
 from app.schema import apply_migrations, seed_dimensions
 from app.session import build_session
@@ -182,7 +182,7 @@ class World:
 
     def run(self, spark: SparkSession, stop: StopRequest, *, once: bool) -> None:
         """Run the stream in this process as the owner of the source."""
-        with Ownership(self.db, self.bucket, self.config.stream.takeover_seconds) as ownership:
+        with Ownership(owners_database(self.config), self.bucket, self.config.stream.takeover_seconds) as ownership:
             run_owned(spark, self.config, load_contract(self.config.contract_path), ownership, stop, once=once)
 
     def states(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from app.config import Config, home_of, load_config
 from app.core.keys import ignore_rule
 from app.failpoints import failpoint
 from app.ledger import Ledger
-from app.mysql import Database
+from app.owner import owners_database
 from app.s3 import ObjectVersion, list_page, make_client
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def open_planner(env: str, conf_dir: Path, epoch: int) -> Planner:
     """
     found = local.read_env(home_of())
     config = with_bucket(load_config(env, conf_dir=conf_dir, defaults=found.variables() if found else {}))
-    return planner_of(config, Ledger(Database(config.mysql), epoch))
+    return planner_of(config, Ledger(owners_database(config), epoch))
 
 
 def planner_of(config: Config, ledger: Ledger) -> Planner:

@@ -32,7 +32,15 @@ ALTER TABLE sales_team_data_mart MODIFY total_sales DECIMAL(30, 4) NOT NULL, MOD
 ALTER TABLE stage_sales_team_data_mart MODIFY total_sales DECIMAL(30, 4) NOT NULL;
 ALTER TABLE fact_part MODIFY amount DECIMAL(30, 4) NOT NULL;
 
--- The last statement, as it is the one that cannot run twice.
-ALTER TABLE file_reject
-  ADD COLUMN first_text VARCHAR(200) DEFAULT NULL COMMENT 'what stood there, *** in a sensitive column',
-  ADD KEY by_batch (batch_key);
+-- MySQL has no ADD COLUMN IF NOT EXISTS, and DDL commits by itself: after a crash right here this file runs again.
+SET @change = IF(
+  (SELECT COUNT(*) FROM information_schema.columns
+   WHERE table_schema = DATABASE() AND table_name = 'file_reject' AND column_name = 'first_text') > 0,
+  'DO 0',
+  'ALTER TABLE file_reject
+     ADD COLUMN first_text VARCHAR(200) DEFAULT NULL COMMENT ''what stood there, *** in a sensitive column'',
+     ADD KEY by_batch (batch_key)'
+);
+PREPARE add_first_text FROM @change;
+EXECUTE add_first_text;
+DEALLOCATE PREPARE add_first_text;

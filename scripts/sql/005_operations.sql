@@ -45,7 +45,16 @@ UPDATE fact_part SET state = 'DELETED' WHERE state = 'DEAD' AND live_at IS NULL;
 ALTER TABLE quarantine_part
   MODIFY state VARCHAR(16) NOT NULL DEFAULT 'PLANNED' COMMENT 'PLANNED, LIVE, DEAD (never committed), DELETED (by clean)';
 
--- The last statement, as it is the one that cannot run twice.
 ALTER TABLE fact_part
-  MODIFY state VARCHAR(16) NOT NULL DEFAULT 'PLANNED' COMMENT 'PLANNED, LIVE, DEAD (replaced, still there for a while), DELETED',
-  ADD KEY by_death (state, dead_at);
+  MODIFY state VARCHAR(16) NOT NULL DEFAULT 'PLANNED' COMMENT 'PLANNED, LIVE, DEAD (replaced, still there for a while), DELETED';
+
+-- MySQL has no ADD KEY IF NOT EXISTS, and DDL commits by itself: after a crash right here this file runs again.
+SET @change = IF(
+  (SELECT COUNT(*) FROM information_schema.statistics
+   WHERE table_schema = DATABASE() AND table_name = 'fact_part' AND index_name = 'by_death') > 0,
+  'DO 0',
+  'ALTER TABLE fact_part ADD KEY by_death (state, dead_at)'
+);
+PREPARE add_by_death FROM @change;
+EXECUTE add_by_death;
+DEALLOCATE PREPARE add_by_death;

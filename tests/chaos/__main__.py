@@ -1,14 +1,15 @@
-"""`python -m tests.chaos storm --minutes 10 --seed 1` and `python -m tests.chaos matrix [--point P] [--victim V] [--kind K]`."""
+"""`python -m tests.chaos storm --minutes 10 --seed 1` and `python -m tests.chaos matrix [--point P] [--rounds 1] [--begin N]`."""
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 
 from app import local
@@ -42,32 +43,42 @@ def storm(minutes: float, seed: int) -> int:
     return int(bool(found))
 
 
-def matrix(chosen: list[Kill]) -> int:
-    """Run these kills, a home for each fail point and victim; 1 if one of them made a difference.
+def matrix(chosen: list[Kill], begin: int = 1) -> int:
+    """Run these kills from number `begin` on; 1 if one of them made a difference.
 
-    Each start recovers from the kill before it, is compared with the oracle, and is then killed itself; the last one is verified deeply.
+    Each start recovers from the kill before it, is compared with the oracle, and is then killed itself. A home lasts until a kill needs
+    an empty ledger; before it goes it is verified deeply.
     """
-    failed, done, began = [], 0, time.monotonic()
-    for (point, victim), group in groupby(chosen, key=lambda kill: (kill.point, kill.victim)):
-        kills = list(group)
-        folder = Path(tempfile.mkdtemp(prefix=f"salestream-{point}-{victim}-"))
-        site = open_site(folder / "home", folder / "site")
-        try:
-            for kill in kills:
-                done += 1
-                word = _outcome(site, kill, is_last=kill == kills[-1])
-                say(f"{done:4d}/{len(chosen)}  {time.monotonic() - began:6.0f} s  {kill}: {word}")
-                if word != "ok":
-                    failed.append(kill)
-                    site.end()
-                    local.down(folder / "home")
-                    folder = Path(tempfile.mkdtemp(prefix=f"salestream-{point}-{victim}-"))
-                    site = open_site(folder / "home", folder / "site")
-        finally:
-            site.end()
-            local.down(folder / "home")
+    failed, started = [], time.monotonic()
+    for kills in homes(chosen[begin - 1 :]):
+        folder = Path(tempfile.mkdtemp(prefix=f"salestream-{kills[0].point}-"))
+        site: Site | None = None
+        for kill in kills:
+            site = site or open_site(folder / "home", folder / "site")
+            word = _outcome(site, kill, is_last=kill == kills[-1])
+            say(f"{chosen.index(kill) + 1:4d}/{len(chosen)}  {time.monotonic() - started:6.0f} s  {kill}: {word}")
+            if word != "ok":
+                failed.append(kill)
+                _close(site)
+                # What it left is kept, to be looked into.
+                folder, site = Path(tempfile.mkdtemp(prefix=f"salestream-{kill.point}-")), None
+        if site is not None:
+            _close(site)
+        shutil.rmtree(folder)
+    done = len(chosen) - begin + 1
     say(f"{done} kills, {len(failed)} made a difference{': ' + ', '.join(map(str, failed)) if failed else ''}")
     return int(bool(failed))
+
+
+def homes(kills: list[Kill]) -> list[list[Kill]]:
+    """Cut the kills where one needs a ledger without any batch."""
+    cuts = [0, *(number for number, kill in enumerate(kills) if number and kill.kind == "first"), len(kills)]
+    return [kills[begin:end] for begin, end in pairwise(cuts) if begin < end]
+
+
+def _close(site: Site) -> None:
+    site.end()
+    local.down(site.product.home)
 
 
 def _outcome(site: Site, kill: Kill, *, is_last: bool) -> str:
@@ -89,12 +100,15 @@ def main(argv: list[str]) -> int:
     other = commands.add_parser("matrix")
     for name, allowed in (("point", RUN_FAILPOINTS), ("victim", VICTIMS), ("kind", KINDS)):
         other.add_argument(f"--{name}", choices=("", *allowed), default="")
+    other.add_argument("--rounds", type=int, default=len(VICTIMS), help="1: every fail point and kind of batch once, victims in turn")
+    other.add_argument("--begin", type=int, default=1, help="go on with the kill of this number")
     args = parser.parse_args(argv)
     if args.command == "storm":
         return storm(args.minutes, args.seed)
     wanted = (args.point, args.victim, args.kind)
-    chosen = [k for k in all_kills() if all(not w or w == has for w, has in zip(wanted, (k.point, k.victim, k.kind), strict=True))]
-    return matrix(chosen)
+    kills = all_kills(args.rounds)
+    chosen = [k for k in kills if all(not w or w == has for w, has in zip(wanted, (k.point, k.victim, k.kind), strict=True))]
+    return matrix(chosen, args.begin)
 
 
 if __name__ == "__main__":

@@ -110,9 +110,19 @@ def recover(site: Site) -> None:
     assert verified(site.product) == []
 
 
-def all_kills() -> list[Kill]:
-    """Every fail point, victim and kind of batch that go together."""
-    return [Kill(p, v, k) for p in RUN_FAILPOINTS for v in processes.VICTIMS for k in KINDS if applies(p, v, k)]
+def all_kills(rounds: int = len(processes.VICTIMS)) -> list[Kill]:
+    """Every fail point, victim and kind of batch that go together, in rounds.
+
+    Each round has every fail point with every kind of batch, and the victims in turn: the first one alone has them all.
+    """
+    chosen: list[Kill] = []
+    for turn in range(rounds):
+        for number, point in enumerate(RUN_FAILPOINTS):
+            for kind in KINDS:
+                victims = [victim for victim in processes.VICTIMS if applies(point, victim, kind)]
+                if turn < len(victims):
+                    chosen.append(Kill(point, victims[(turn + number + KINDS.index(kind)) % len(victims)], kind))
+    return chosen
 
 
 def one_kill_each() -> list[Kill]:

@@ -16,9 +16,9 @@ from tests.chaos.book import Book, Content
 from tests.chaos.checks import Storage, differences, is_settled
 from tests.product import SUBMIT, Product
 
-PATIENCE = 240
+PATIENCE = 600
 # After a sudden death the rest of a run must be gone within this time.
-END_SECONDS = 45
+END_SECONDS = 90
 
 
 @dataclass

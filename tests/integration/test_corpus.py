@@ -1,6 +1,6 @@
 """The torture corpus through the real stream: every file becomes what its entry in tests/corpus/expected.py says, in any order.
 
-Two worlds: one drop and one query with batches of 25 files; and shuffled drops in waves, with other batch sizes and small splits.
+Two worlds: one drop and one query with batches of 75 files; and shuffled drops in waves, with other batch sizes and small splits.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from tests.world import World
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 FILES = [case for case in CASES if case.ignored_by is None]
+FILES_IN_A_BATCH = 75
 IGNORED = [case for case in CASES if case.ignored_by is not None]
 
 
@@ -47,7 +48,7 @@ class Wave:
 
 
 def in_one_run() -> list[Wave]:
-    return [Wave(CASES, 25)]
+    return [Wave(CASES, FILES_IN_A_BATCH)]
 
 
 def in_shuffled_waves() -> list[Wave]:
@@ -55,7 +56,7 @@ def in_shuffled_waves() -> list[Wave]:
     cases = rng.sample(CASES, len(CASES))
     cuts = [0, *sorted(rng.sample(range(1, len(cases)), 2)), len(cases)]
     # 3 MB: the files of 10 MB are cut into splits, one of them within its long line.
-    return [Wave(cases[begin:end], rng.choice((45, 70, 110)), "3m") for begin, end in pairwise(cuts)]
+    return [Wave(cases[begin:end], rng.choice((70, 110)), "3m") for begin, end in pairwise(cuts)]
 
 
 @dataclass
@@ -260,4 +261,4 @@ def test_the_old_staging_table_shows_every_name_as_done(run: Run) -> None:
 def test_the_run_had_several_batches(run: Run) -> None:
     sizes = [row["files"] for row in run.world.rows("SELECT files FROM micro_batch WHERE operation_id IS NULL ORDER BY id")]
     assert sum(sizes) == len(FILES)
-    assert run.shuffled or sizes == [25] * (len(FILES) // 25) + [len(FILES) % 25]
+    assert run.shuffled or sizes == [FILES_IN_A_BATCH] * (len(FILES) // FILES_IN_A_BATCH) + [len(FILES) % FILES_IN_A_BATCH]

@@ -1,23 +1,32 @@
 """Everything that can be missing or wrong when a run starts or a batch runs: one line, what to do, and the right exit code.
 
-Faults at the start go through the real command line in a process of its own; faults in a batch through the stream in this process.
+Faults at the start go through the command line: some in a process of their own, as a user meets them, the others in this one. Faults in
+a batch go through the stream in this process.
 """
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+import pymysql
 import pytest
 import yaml
 from pyspark.sql import SparkSession
 
+from app import cli, local
 from app.credentials import encrypt
 from app.errors import ContractError, PipelineError
+from app.local import LocalEnv
 from tests.conftest import REPOSITORY
 from tests.fault_proxy import Fault, fault_proxy
 from tests.integration.test_stream import HEADER
@@ -27,6 +36,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 GOOD = "1,121,sugar,2024-02-01,1,50,2,100"
 Change = Callable[[World], Mapping[str, str] | None]
+Command = Callable[[World, Mapping[str, str], Sequence[str]], "Ended"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,24 @@ class Case:
     exit_code: int
     command: tuple[str, ...] = ("run", "--once")
     does_not_say: tuple[str, ...] = field(default=())
+
+    @property
+    def changes_mysql(self) -> bool:
+        """Whether it needs a database of its own."""
+        return self.make in CHANGE_MYSQL
+
+
+CHANGE_MYSQL: list[Change] = []
+# One of each kind: configuration, credentials, MySQL, S3, this machine, usage, another command.
+IN_A_PROCESS = {
+    "unreadable YAML",
+    "wrong key",
+    "wrong MySQL password",
+    "missing bucket",
+    "old Java",
+    "unknown option",
+    "encrypt without a key",
+}
 
 
 def variables(**values: str) -> Change:
@@ -70,6 +98,7 @@ def sql(*statements: str) -> Change:
         for statement in statements:
             world.as_root(f"USE {world.bucket}", statement.replace("JOB", f"'{JOB}'@'%'"))
 
+    CHANGE_MYSQL.append(change)
     return change
 
 
@@ -126,6 +155,8 @@ def no_bucket(world: World) -> None:
     world.execute("DELETE FROM s3_bucket_info")
     edit(world, "s3", bucket="")
 
+
+CHANGE_MYSQL.append(no_bucket)
 
 CASES = [
     # Configuration
@@ -200,25 +231,87 @@ def test_there_are_at_least_thirty_faults() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 30
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_fault_at_the_start_is_one_line_with_its_exit_code(world: World, case: Case) -> None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("SALESTREAM", "AWS_"))}
-    environ |= world.env.variables() | {"SALESTREAM_HOME": str(world.folder / "home"), "SALESTREAM_CONF_DIR": str(world.folder / "conf")}
-    changed = case.make(world)
+@pytest.fixture(scope="module")
+def untouched(servers: LocalEnv, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world for all faults that change nothing but variables and files."""
+    with pymysql.connect(**local.root_connection_args(home), autocommit=True) as root:
+        world = World.make(servers, root, tmp_path_factory.mktemp("untouched"))
+        yield world
+        world.destroy(root)
+
+
+@pytest.fixture
+def of_case(case: Case, tmp_path: Path, request: pytest.FixtureRequest) -> World:
+    """The world of a case: its own, or the common one with configuration files of its own."""
+    if case.changes_mysql:
+        return request.getfixturevalue("world")
+    common: World = request.getfixturevalue("untouched")
+    shutil.copytree(common.folder / "conf", tmp_path / "conf")
+    return replace(common, folder=tmp_path)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said to standard error."""
+
+    code: int
+    said: str
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run commands here, and put back what they change in a process: its environment, folder, signals and logging."""
+    root, signals = logging.getLogger(), [signal.SIGINT, signal.SIGTERM]
+    before = (root.handlers[:], root.level, [signal.getsignal(number) for number in signals])
+    levels = {name: logging.getLogger(name).level for name in ("app", "py4j")}
+
+    def run(world: World, environ: Mapping[str, str], command: Sequence[str]) -> Ended:
+        for name in os.environ.keys() - environ.keys():
+            monkeypatch.delenv(name)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(world.folder)
+        monkeypatch.setattr("sys.stdin", io.StringIO())
+        return Ended(cli.main(list(command)), capfd.readouterr().err)
+
+    yield run
+    root.handlers[:], root.level = before[:2]
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    for number, handler in zip(signals, before[2], strict=True):
+        signal.signal(number, handler)
+
+
+def in_a_process(world: World, environ: Mapping[str, str], command: Sequence[str]) -> Ended:
     done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "app" / "main.py"), *case.command],
-        env=environ | dict(changed or {}),
+        [sys.executable, str(REPOSITORY / "app" / "main.py"), *command],
+        env=environ,
         cwd=world.folder,
         capture_output=True,
         text=True,
         timeout=120,
         stdin=subprocess.DEVNULL,
     )
-    lines = [line for line in done.stderr.splitlines() if not re.match(r"\d{4}-\d\d-\d\d .* (INFO|WARNING) ", line)]
-    assert done.returncode == case.exit_code, done.stderr
-    assert re.search(case.says, done.stderr), done.stderr
-    assert "Traceback" not in done.stderr
-    assert not [text for text in case.does_not_say if text in done.stderr]
+    return Ended(done.returncode, done.stderr)
+
+
+def test_a_fault_of_each_kind_goes_through_a_process_of_its_own() -> None:
+    assert {case.name for case in CASES} >= IN_A_PROCESS
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_fault_at_the_start_is_one_line_with_its_exit_code(of_case: World, case: Case, in_process: Command) -> None:
+    world = of_case
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("SALESTREAM", "AWS_"))}
+    environ |= world.env.variables() | {"SALESTREAM_HOME": str(world.folder / "home"), "SALESTREAM_CONF_DIR": str(world.folder / "conf")}
+    changed = case.make(world)
+    run = in_a_process if case.name in IN_A_PROCESS else in_process
+    done = run(world, environ | dict(changed or {}), case.command)
+    lines = [line for line in done.said.splitlines() if not re.match(r"\d{4}-\d\d-\d\d .* (INFO|WARNING) ", line)]
+    assert done.code == case.exit_code, done.said
+    assert re.search(case.says, done.said), done.said
+    assert "Traceback" not in done.said
+    assert not [text for text in case.does_not_say if text in done.said]
     if case.name not in ("unknown option", "unknown log format"):  # usage lines are the command line library's
         assert len(lines) == 1, lines
         assert re.fullmatch(r"salestream: [A-Z0-9_]+ .+; .+", lines[0]), lines

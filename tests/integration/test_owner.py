@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -15,13 +16,16 @@ from app.errors import OwnershipError
 from app.ledger import Ledger
 from app.ledger_types import FactPart, Outcome
 from app.leftovers import clear_leftovers, clear_magic_trees, clear_stage
-from app.owner import Ownership
+from app.mysql import Database, Tx
+from app.owner import Ownership, acquire, owners_database
 from app.source.planner import planner_of
 from tests.integration.test_continuous import wait_until
 from tests.integration.test_stream import HEADER
 from tests.world import World
 
 pytestmark = pytest.mark.integration
+
+PROCESSES = "SELECT id AS ID FROM information_schema.processlist"
 
 
 def test_a_second_instance_is_turned_away_and_told_who_holds_the_source(world: World) -> None:
@@ -74,6 +78,50 @@ def test_a_lock_whose_connection_was_killed_is_taken_again(world: World) -> None
         held.check()
         with pytest.raises(OwnershipError, match="held by"):
             Ownership(world.db, "x", 15)
+
+
+def test_a_holder_that_is_frozen_inside_a_transaction_keeps_nobody_out_for_longer_than_its_heartbeat(world: World) -> None:
+    world.set("stream", takeover_seconds=2)
+    db = owners_database(world.config)
+    frozen = Ledger(db, acquire(db, "x", 2).epoch)
+    inside, thaw = threading.Event(), threading.Event()
+    failures: list[BaseException] = []
+
+    def write(tx: Tx) -> None:
+        tx.execute("INSERT INTO micro_batch (planned_at) VALUES (UTC_TIMESTAMP(6))")
+        inside.set()
+        thaw.wait(200)
+
+    def run() -> None:
+        try:
+            frozen.write(write)
+        except BaseException as exc:  # noqa: BLE001 - looked at below
+            failures.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert inside.wait(30)
+    time.sleep(2.5)
+    began = time.monotonic()
+    # One attempt: MySQL's own patience with a lock is 50 s.
+    successor = acquire(Database(world.config.mysql, attempts=1), "x", 2)
+    assert time.monotonic() - began < 15
+    assert successor.epoch == 2
+    thaw.set()
+    thread.join(60)
+    assert [type(failure) for failure in failures] == [OwnershipError]
+    assert world.rows("SELECT id FROM micro_batch") == []
+
+
+def test_a_connection_that_the_server_has_ended_for_its_silence_is_opened_again_without_a_word(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    db = Database(world.config.mysql, attempts=1, silence=1)
+    first = db.run(lambda tx: tx.scalar("SELECT CONNECTION_ID()"))
+    assert db.run(lambda tx: tx.scalar("SELECT CONNECTION_ID()")) == first
+    wait_until("the server ends it", lambda: first not in [row["ID"] for row in world.db.run(lambda tx: tx.rows(PROCESSES))])
+    assert db.run(lambda tx: tx.scalar("SELECT CONNECTION_ID()")) != first
+    assert caplog.records == []
 
 
 # What a zombie must leave alone, and what it must take back

@@ -20,6 +20,7 @@ from app.mysql import Database
 from app.mysql_jdbc import jdbc_options
 from app.schema import apply_migrations, pending_migrations, seed_dimensions
 from tests.integration import test_stream
+from tests.integration.test_schema import assert_every_file_runs_again
 from tests.mysql_server import MySqlServer, binary, make_certificates, mysql_server
 from tests.world import ADMIN, JOB, World
 
@@ -88,6 +89,7 @@ def test_migrations_and_sample_dimensions_can_be_applied_again(make_world: MakeW
     seed_dimensions(world.admin, world.bucket, world.config.s3.source_prefix)
     assert {d.table: world.rows(f"SELECT COUNT(*) AS n FROM `{d.table}`")[0]["n"] for d in DIMENSIONS} == before
     assert all(before.values())
+    assert_every_file_runs_again(world)
 
 
 def test_both_drivers_refuse_a_server_that_another_ca_vouches_for(make_world: MakeWorld, spark: SparkSession, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.failpoints import RUN_FAILPOINTS
+from tests.chaos.__main__ import homes
 from tests.chaos.book import Book, Content, judge
-from tests.chaos.kills import KINDS, all_kills, applies, one_kill_each
+from tests.chaos.kills import KINDS, Kill, all_kills, applies, one_kill_each
 from tests.chaos.processes import VICTIMS, role_of
 from tests.oracle import Dimensions, expected_marts
 
@@ -80,6 +81,24 @@ def test_the_short_round_has_every_fail_point_once_and_every_victim_and_kind() -
     assert {kill.kind for kill in chosen} == set(KINDS)
     assert all(applies(kill.point, kill.victim, kill.kind) for kill in chosen)
     assert set(chosen) <= set(all_kills())
+
+
+def test_the_matrix_has_every_combination_once_and_its_first_round_every_fail_point_and_kind() -> None:
+    every = {Kill(p, v, k) for p in RUN_FAILPOINTS for v in VICTIMS for k in KINDS if applies(p, v, k)}
+    kills, first = all_kills(), all_kills(rounds=1)
+    assert len(kills) == len(every) == 188
+    assert set(kills) == every
+    assert kills[: len(first)] == first
+    assert {(kill.point, kill.kind) for kill in first} == {(kill.point, kill.kind) for kill in every}
+    assert len(first) == len({(kill.point, kill.kind) for kill in first})
+    assert {kill.victim for kill in first} == set(VICTIMS)
+
+
+def test_a_home_lasts_until_a_kill_needs_an_empty_ledger() -> None:
+    kinds = ["later", "first", "rejects", "released", "first", "later"]
+    cut = homes([Kill("after_facts", "jvm", kind) for kind in kinds])
+    assert [[kill.kind for kill in kills] for kills in cut] == [["later"], ["first", "rejects", "released"], ["first", "later"]]
+    assert homes([]) == []
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from app.errors import BatchFailed, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable, TransientError
-from app.spark_errors import LONGEST_LINE, spark_error
+from app.errors import (
+    BatchFailed,
+    EnvironmentFault,
+    MySqlError,
+    MySqlUnavailable,
+    PipelineError,
+    PlannerGone,
+    S3Error,
+    S3Unavailable,
+    TransientError,
+)
+from app.spark_errors import LONGEST_LINE, spark_error, without_values
 
 JOB = (
     "An error occurred while calling o512.parquet.\n"
@@ -76,5 +86,64 @@ def test_a_long_line_is_cut() -> None:
     assert len(spark_error("java.lang.Error: " + "x" * 9000).what) == LONGEST_LINE
 
 
-def test_sparks_state_code_is_left_out() -> None:
-    assert spark_error("[STREAM_FAILED] Query terminated with exception: boom SQLSTATE: XXKST").what.endswith("exception: boom")
+QUERY = "[STREAM_FAILED] Query [id = 2ef4bdb8-3021, runId = 1e81fc3e-2e18] terminated with exception: "
+
+
+@pytest.mark.parametrize("head", ["[STREAM_FAILED] Query terminated with exception: ", QUERY])
+def test_what_spark_writes_around_the_words_of_the_cause_is_left_out(head: str) -> None:
+    assert spark_error(f"{head}boom SQLSTATE: XXKST").what == "boom"
+
+
+def test_the_end_of_the_planner_process_is_named() -> None:
+    found = spark_error(f"{QUERY}SQLSTATE: XXKST (no cause message)\n=== Streaming Query ===\nIdentifier: salestream")
+    assert type(found) is PlannerGone
+    assert str(found).startswith("PLANNER the planner process of the query has ended; the job starts it again by itself")
+    assert isinstance(found, TransientError)
+
+
+# What may repeat the values of a row
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "org.apache.spark.SparkRuntimeException: [USER_RAISED_EXCEPTION] no m@x here",
+            "org.apache.spark.SparkRuntimeException: [USER_RAISED_EXCEPTION]",
+        ),
+        ("ValueError: could not convert 'm@x'", "ValueError"),
+        ("m@x went wrong", "the batch failed"),
+        ("Error m@x", "Error"),
+    ],
+)
+def test_of_a_failed_job_only_the_kind_is_left(line: str, shown: str) -> None:
+    found = without_values(BatchFailed(line, cure="look"))
+    assert type(found) is BatchFailed
+    assert str(found) == f"BATCH {shown} (the rest is hidden, as the contract has sensitive columns); look"
+
+
+def test_of_what_mysql_says_about_a_row_only_the_kind_is_left() -> None:
+    found = without_values(MySqlError("java.sql.BatchUpdateException: Duplicate entry '7-1-1-m@x' for key 'PRIMARY'"))
+    assert type(found) is MySqlError
+    assert "m@x" not in str(found)
+    assert found.what.startswith("java.sql.BatchUpdateException (")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MySqlError("java.sql.SQLSyntaxErrorException: INSERT command denied to user 'job'@'h' for table 'stage_x'"),
+        MySqlUnavailable("mysql.host=h: error 1213: Deadlock found"),
+        S3Error("s3://lake/sales_data/a.csv: 403 AccessDenied"),
+        EnvironmentFault("java.io.IOException: No space left on device"),
+    ],
+    ids=lambda error: error.code,
+)
+def test_what_says_nothing_of_a_row_is_left_as_it_is(error: PipelineError) -> None:
+    assert without_values(error) is error
+
+
+def test_an_answer_to_a_statement_of_the_ledger_is_left_as_it_is() -> None:
+    error = MySqlError("mysql.host=h: error 1364: Field 'x' doesn't have a default value")
+    error.number = 1364
+    assert without_values(error) is error

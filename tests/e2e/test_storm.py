@@ -1,0 +1,74 @@
+"""A short storm of kills and faults, as `make chaos` makes it, and the proof that its checks see what they are there for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.chaos.checks import differences
+from tests.chaos.site import Site
+from tests.chaos.storm import Storm
+from tests.fault_proxy import fault_proxy
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+SECONDS = 50
+# Early in its sequence this seed kills the job, MySQL and S3.
+SEED = 315
+
+
+@contextmanager
+def changed(site: Site, there: str, back: str) -> Iterator[None]:
+    """Change MySQL behind the job's back, and put it right again."""
+    site.product.execute(there)
+    yield
+    site.product.execute(back)
+
+
+def test_a_short_storm_loses_and_doubles_nothing(site: Site) -> None:
+    said: list[str] = []
+    with fault_proxy(site.product.environment_of_servers().endpoint_url) as proxy:
+        storm = Storm(site, proxy, random.Random(SEED), said.append)
+        storm.rage(SECONDS)
+    found = storm.finish()
+    assert found == [], "\n".join([storm.summary(found), *said])
+    assert site.book.rows > 0
+    assert any(what.startswith("kill ") for what in storm.happened), said
+
+
+def test_the_checks_see_a_loss(site: Site) -> None:
+    key = site.storage.keys("sales_facts/sales_month=")[0]
+    body = site.storage.client.get_object(Bucket=site.storage.bucket, Key=key)["Body"].read()
+    site.storage.client.delete_object(Bucket=site.storage.bucket, Key=key)
+    assert [found for found in differences(site.product, site.book) if "Parquet holds None" in found]
+    site.storage.client.put_object(Bucket=site.storage.bucket, Key=key, Body=body)
+    one = "rows_loaded > 0 ORDER BY id LIMIT 1"
+    with changed(
+        site,
+        f"UPDATE source_file SET state = 'GONE' WHERE {one}",
+        f"UPDATE source_file SET state = 'COMMITTED' WHERE state = 'GONE' AND {one}",
+    ):
+        assert [found for found in differences(site.product, site.book) if "LOST" in found]
+    assert differences(site.product, site.book) == []
+
+
+def test_the_checks_see_what_counts_twice(site: Site) -> None:
+    one = "ORDER BY customer_id, sales_date_month LIMIT 1"
+    twice, once = (f"UPDATE customers_data_mart SET total_sales = total_sales {by} {one}" for by in ("* 2", "/ 2"))
+    with changed(site, twice, once):
+        assert [
+            found for found in differences(site.product, site.book) if found.startswith("customers mart differs from the oracle in 1 rows")
+        ]
+    columns = (
+        "bucket, object_key, etag, size_bytes, last_modified, state, rows_read, rows_loaded, rows_rejected, rows_pending, discovered_at"
+    )
+    copy = (
+        f"INSERT INTO source_file (identity, {columns}) SELECT UNHEX(SHA2('twice', 256)), {columns} FROM source_file"
+        " WHERE rows_loaded > 0 ORDER BY id LIMIT 1"
+    )
+    with changed(site, copy, "DELETE FROM source_file WHERE identity = UNHEX(SHA2('twice', 256))"):
+        assert [found for found in differences(site.product, site.book) if "DOUBLED" in found]
+    assert differences(site.product, site.book) == []
