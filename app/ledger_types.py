@@ -9,9 +9,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from app.errors import LedgerError
-from app.s3 import ObjectVersion
+
+if TYPE_CHECKING:
+    # Every command knows these types, and few of them need S3.
+    from app.s3 import ObjectVersion
 
 
 class FileState(StrEnum):

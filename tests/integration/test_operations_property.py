@@ -1,4 +1,4 @@
-"""Any sequence of drops, corrections, retractions, replays, late dimensions, crashes and compactions ends where the oracle says.
+"""Any sequence of drops, corrections, retractions, replays, late dimensions, crashes, merges and cleanings ends where the oracle says.
 
 One world for each sequence; after every step marts, facts, counters and `verify --deep` are compared with the files in force.
 SALESTREAM_SEQUENCES=n runs more sequences than CI does.
@@ -10,7 +10,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pymysql
@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from pyspark.sql import SparkSession
 
 from app import failpoints, local
+from app.clean import clean
 from app.errors import UsageError
 from app.failpoints import InjectedFailure
 from app.ledger_types import OperationKind
@@ -57,6 +58,8 @@ def make_machine(make_world: Callable[[], World], destroy: Callable[[World], Non
             self.world = make_world()
             contract = self.world.folder / "conf" / "contract.yml"
             contract.write_text("\n".join(_replacing(line) for line in contract.read_text().splitlines()) + "\n")
+            # What an operation replaces goes at once, by the stream or by clean.
+            self.world.set("retention", replaced_facts_seconds=0)
             self.drops: list[Dropped] = []
             self.known: list[int] = []
             self.point: str | None = None
@@ -109,6 +112,14 @@ def make_machine(make_world: Callable[[], World], destroy: Callable[[World], Non
             request_merge(self.world.db, mergeable(self.world.db, None), "property")
             self._settle()
             assert mergeable(self.world.db, None) == []
+
+        @rule()
+        def clean(self) -> None:
+            for _, removals in clean(self.world.config, dry_run=False, safety=timedelta(0)):
+                for _ in removals:
+                    pass
+            self._compare()
+            assert self.world.rows("SELECT batch_key FROM fact_part WHERE state = 'DEAD'") == []
 
         @rule(point=st.sampled_from(CRASHES))
         def the_next_step_crashes(self, point: str) -> None:
