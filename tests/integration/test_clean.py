@@ -349,6 +349,12 @@ def test_after_clean_marts_facts_and_counters_are_as_before_and_verify_finds_not
     assert set(world.parquet_parts()) == set(world.live_parts())
     assert found_by_verify(world) == []
 
+    # Of b.csv the rejected rows go while its archived object stays.
+    world.execute(f"UPDATE quarantine_part SET planned_at = {OLD} WHERE batch_key = '2-1-1'")
+    assert len(removals(world, dry_run=False)["rejected rows"]) == 1
+    said = "source_file id=2 'sales_data/b.csv': not comparable: clean has deleted its rejected rows; only its Parquet was compared"
+    assert [str(one) for one in differences(world.config, Verification(), deep=True)] == [said]
+
 
 def load_history(world: World, spark: SparkSession) -> None:
     bad = "x,121,sugar,2024-02-01,1,50,2,100"
