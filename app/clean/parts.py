@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 
 from app.clean.sweep import PAGE_KEYS, Removal, Sweep, statement, total
 from app.ledger_operations import marks
 from app.ledger_retention import IS_REPLACED, MendedObject, ReplacedPart, mended_deleted, mended_objects, parts_deleted
-from app.prefixes import pending_part_prefix, quarantine_part_prefix
+from app.prefixes import mended_prefix, pending_part_prefix, quarantine_part_prefix
 from app.s3 import NOT_NOTED, ObjectVersion, head, is_same_version, list_all
 from app.s3_changes import delete_version
 from app.sinks.facts import part_prefix
 from app.verify.scratch import batched
 
 PAGE_PARTS = 500
+_MENDED_NAME = re.compile(r"(\d+)/[^/]+\.csv")
 
 # An operation may still want to read the rejected rows of its files.
 WANTED_BY_OPERATION = (
@@ -68,13 +70,27 @@ def old_quarantine(sweep: Sweep) -> Iterator[Removal]:
 
 
 def mended_rows(sweep: Sweep) -> Iterator[Removal]:
-    """Remove the objects of mended rows whose operation is over."""
+    """Remove the objects of mended rows whose operation is over, and those that no operation was ever asked for."""
+    for objects in batched(list_all(sweep.client, sweep.bucket, mended_prefix(sweep.config.s3)), PAGE_PARTS):
+        unnamed = _unnamed(sweep, [one for one in objects if one.last_modified <= sweep.safe_before])
+        sweep.delete(unnamed)
+        yield from (Removal(sweep.name_of(one.key), objects=1, size=one.size) for one in unnamed)
     after = (0, 0)
     while found := sweep.db.run(partial(mended_objects, limit=PAGE_KEYS, after=after)):
         gone = [removal for one in found if (removal := _remove_mended(sweep, one)) is not None]
         sweep.note(partial(mended_deleted, objects=found))
         yield from gone
         after = (found[-1].operation_id, found[-1].file_id)
+
+
+def _unnamed(sweep: Sweep, objects: Sequence[ObjectVersion]) -> list[ObjectVersion]:
+    """Return the objects that no operation names: a command that was cut off before its request, or a dry run, left them."""
+    prefix = mended_prefix(sweep.config.s3)
+    ours = {one: int(found[1]) for one in objects if (found := _MENDED_NAME.fullmatch(one.key.removeprefix(prefix)))}
+    ids = sorted(set(ours.values()))
+    sql = f"SELECT mended_key FROM operation_file WHERE mended_key IS NOT NULL AND file_id IN ({marks(ids)})"
+    named = {bytes(row["mended_key"]).decode() for row in sweep.rows(sql, ids)} if ids else set()
+    return [one for one in ours if one.key not in named]
 
 
 def _remove_folder(sweep: Sweep, prefix: str) -> Removal:

@@ -201,12 +201,12 @@ def seed_named(world: World) -> dict[str, list[str]]:
     world.execute("UPDATE source_file SET batch_id = 3 WHERE id = 3")
     world.execute("INSERT INTO file_operation (id, kind, requested_by, requested_at) VALUES (9, 'REPLAY', 'test', UTC_TIMESTAMP(6))")
     world.execute("INSERT INTO operation_file (operation_id, file_id) VALUES (9, 3)")
-    mended(world, 1, "DONE", 1, "sales_pending/mended/1.csv")
-    mended(world, 2, "CLAIMED", 3, "sales_pending/mended/2.csv")
+    mended(world, 1, "DONE", 1, "sales_data_error/mended/1/a.csv")
+    mended(world, 2, "CLAIMED", 3, "sales_data_error/mended/3/a.csv")
     return {
         "replaced facts": [s3(world, f"{FACTS}1-1-1/")],
         "released rows": [s3(world, "sales_pending/batch_key=1-1-1/")],
-        "mended rows": [s3(world, "sales_pending/mended/1.csv")],
+        "mended rows": [s3(world, "sales_data_error/mended/1/a.csv")],
         "archived files": [s3(world, old)],
         "rejected rows": [s3(world, f"{REJECTED}1-1-1/")],
     }
@@ -224,7 +224,7 @@ def assert_only_those_went(world: World) -> None:
             *(f"{FACTS}{key}/a.parquet" for key in ("2-1-1", "3-1-1")),
             *(f"{REJECTED}{key}/a.parquet" for key in ("2-1-1", "3-1-1")),
             "sales_pending/batch_key=2-1-1/a.parquet",
-            "sales_pending/mended/2.csv",
+            "sales_data_error/mended/3/a.csv",
             *(f"sales_data_error/2024-01-01/{name}" for name in ("2/young.csv", "3/wanted.csv", "4/changed.csv")),
         ]
     )
@@ -261,6 +261,15 @@ def test_what_the_ledger_names_goes_when_it_is_over_also_after_a_failure_behind_
         choose(world.db, world.config, OperationKind.REPLAY, Choice(names=("1",)), replaces=False)
 
 
+def test_mended_rows_that_nobody_asked_for_go_once_they_are_old_enough_to_be_nobodys(world: World) -> None:
+    left = "sales_data_error/mended/5/cut-off.csv"
+    mended(world, 1, "REQUESTED", 5, "sales_data_error/mended/5/asked-for.csv")
+    put(world, left)
+    assert names(world, dry_run=False, safety=timedelta(hours=1)) == {}
+    assert names(world, dry_run=False) == {"mended rows": [s3(world, left)]}
+    assert world.keys("sales_data_error/mended/") == ["sales_data_error/mended/5/asked-for.csv"]
+
+
 def test_nothing_that_the_settings_keep_goes(world: World) -> None:
     world.set("retention", archive_days=0, quarantine_days=0, ledger_days=0, replaced_facts_seconds=10**9)
     kept = seed_named(world)
@@ -274,7 +283,7 @@ def test_the_streams_housekeeping_deletes_replaced_parts_when_their_grace_time_i
     assert clear_mended(ledger, world.config, world.client) == 1
     assert states(world, "fact_part") == {"1-1-1": "DELETED", "2-1-1": "DEAD", "3-1-1": "LIVE"}
     assert world.keys("sales_facts/") == [f"{FACTS}{key}/a.parquet" for key in ("2-1-1", "3-1-1")]
-    assert "sales_pending/mended/1.csv" not in world.keys("sales_pending/")
+    assert "sales_data_error/mended/1/a.csv" not in world.keys("sales_data_error/mended/")
     assert clear_replaced(ledger, world.config, world.client) + clear_mended(ledger, world.config, world.client) == 0
 
 
