@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix demo clean
+.PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix bench bench-quick demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,17 @@ chaos: ## kills and faults at random for MINUTES=10, SEED=1; nothing may be lost
 
 chaos-matrix: ## every fail point, victim and kind of batch, an hour or two; POINT=, VICTIM=, KIND= choose
 	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)"
+
+WORKLOADS ?=
+CONTENDERS ?=
+ROUNDS ?= 0
+SCALE ?= 1
+bench: ## Salestream beside the others, about an hour; WORKLOADS=a,c CONTENDERS=salestream,floor ROUNDS=3 SCALE=0.1 choose
+	$(PYTHON) -m scripts.bench --workloads "$(WORKLOADS)" --contenders "$(CONTENDERS)" --rounds $(ROUNDS) --scale $(SCALE)
+	$(PYTHON) -m scripts.bench.report
+
+bench-quick: ## the same code on little data, two minutes; checks the results, not the times
+	$(PYTHON) -m scripts.bench --quick --workloads "$(WORKLOADS)"
 
 demo: setup ## a tour in under a minute: generate, upload, run, look
 	@scripts/demo.sh
