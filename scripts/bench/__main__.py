@@ -41,6 +41,9 @@ def main() -> int:
     logs.mkdir(parents=True, exist_ok=True)
     results, about = Results(), machine()
     with open_site() as site:
+        if args.quick:
+            # Runs of seconds do not pay back what the JVM's second compiler costs.
+            site.variables["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1"
         setting = Setting(site, logs, args.scale)
         if args.quick and not wanted:
             for name in names:

@@ -33,7 +33,9 @@ def first_commit(setting: Setting, contender: Contender) -> Sample:
             0
         ]
         deadline = time.monotonic() + max(5.0, WATCHED_SECONDS * min(1.0, setting.scale * 2))
-        while time.monotonic() < deadline and len(running.committed()) < files // 2:
+        is_over = False
+        while not is_over:
+            is_over = time.monotonic() > deadline or len(running.committed()) >= files // 2
             for one in members(site.home):
                 peaks[one.role] = max(peaks.get(one.role, 0.0), memory_mb(one.pid))
             time.sleep(0.5)
