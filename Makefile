@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix classes demo clean
+.PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix classes bench bench-quick demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,13 +46,22 @@ SEED ?= 1
 chaos: ## kills and faults at random for MINUTES=10, SEED=1; nothing may be lost or doubled
 	$(PYTHON) -m tests.chaos storm --minutes $(MINUTES) --seed $(SEED)
 
-ROUNDS ?= 4
 BEGIN ?= 1
 chaos-matrix: classes ## every fail point, victim and kind of batch, two hours; POINT=, VICTIM=, KIND=, ROUNDS=1, BEGIN=n choose
-	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)" --rounds $(ROUNDS) --begin $(BEGIN)
+	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)" --rounds $(or $(ROUNDS),4) --begin $(BEGIN)
 
 classes: ## Spark's classes prepared for the tests' JVMs, which then start faster
 	@$(PYTHON) -m tests.class_archive
+
+WORKLOADS ?=
+CONTENDERS ?=
+SCALE ?= 1
+bench: ## Salestream beside the others, about an hour; WORKLOADS=a,c CONTENDERS=salestream,floor ROUNDS=3 SCALE=0.1 choose
+	$(PYTHON) -m scripts.bench --workloads "$(WORKLOADS)" --contenders "$(CONTENDERS)" --rounds $(or $(ROUNDS),0) --scale $(SCALE)
+	$(PYTHON) -m scripts.bench.report
+
+bench-quick: ## the same code on little data, two minutes; checks the results, not the times
+	$(PYTHON) -m scripts.bench --quick --workloads "$(WORKLOADS)"
 
 demo: setup ## a tour in under a minute: generate, upload, run, look
 	@scripts/demo.sh

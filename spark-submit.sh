@@ -37,11 +37,26 @@ for arg in "$@"; do
   case "$arg" in --help|-h) exec "$python" "$root/app/main.py" "$@" ;; esac
 done
 
+# Where the executors are: given to spark-submit as --master or spark.master, else on this machine.
+master=local others= previous=
+for arg in ${spark_args[@]+"${spark_args[@]}"}; do
+  # Either of `--name value` and `--name=value`.
+  case "$arg" in --*=*) option=$arg ;; *) option=$previous=$arg ;; esac
+  case "$option" in
+    --master=*) master=${option#--master=} ;;
+    --conf=spark.master=*) master=${option#--conf=spark.master=} ;;
+    --py-files=*) others=,${option#--py-files=} ;;
+  esac
+  previous=$arg
+done
+case "$master" in local | local\[*) is_local=yes ;; *) is_local= ;; esac
+
 . "$root/scripts/packages.sh"
 export SPARK_HOME="${SPARK_HOME:-$("$python" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])')}"
 export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}" PYSPARK_DRIVER_PYTHON="${PYSPARK_DRIVER_PYTHON:-$python}"
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
+# Executors elsewhere could not reach a driver that listens on loopback.
+if [ -n "$is_local" ]; then export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"; fi
 # Spark finds conf/log4j2.properties there.
 export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf}"
 
@@ -49,7 +64,8 @@ export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf}"
 # goes to the Python driver, which finishes the batch first.
 SALESTREAM_DRIVER_PID_FILE=$(mktemp "${TMPDIR:-/tmp}/salestream-driver.XXXXXX")
 export SALESTREAM_DRIVER_PID_FILE
-trap 'rm -f "$SALESTREAM_DRIVER_PID_FILE"' EXIT
+shipped=
+trap 'rm -rf "$SALESTREAM_DRIVER_PID_FILE" ${shipped:+"$shipped"}' EXIT
 # Ivy reports forty jars at every start. That is shown only when resolving them fails.
 # mawk would hold every line back until it has read 4 KB.
 line_by_line=()
@@ -75,9 +91,20 @@ stamp=$(sha256sum "$root/scripts/packages.sh" "$root/requirements.txt" | sha256s
 if [ -f "${cached[0]}" ] && [ "$(cat "$root/.cache/ivy/.stamp" 2>/dev/null)" = "$stamp" ] && [[ $root != *,* ]]; then
   packages=(--jars "$(IFS=,; printf '%s' "${cached[*]}")")
 fi
+# Executors on other machines have no clone: the code goes with the submission, and they fetch it from the driver as long as it runs.
+files=()
+if [ -z "$is_local" ]; then
+  shipped=$(mktemp -d "${TMPDIR:-/tmp}/salestream-code.XXXXXX")
+  "$python" -c 'import pathlib, sys, zipfile
+root, target = map(pathlib.Path, sys.argv[1:])
+with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
+    for path in sorted((root / "app").rglob("*.py")):
+        package.write(path, path.relative_to(root))' "$root" "$shipped/salestream.zip"
+  files=(--py-files "$shipped/salestream.zip$others")
+fi
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
-  "${packages[@]}" --driver-memory "$memory" \
-  ${spark_args[@]+"${spark_args[@]}"} "$root/app/main.py" "$@" >&3 2>&3 3>&- &
+  "${packages[@]}" --driver-memory "$memory" ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
+  "$root/app/main.py" "$@" >&3 2>&3 3>&- &
 job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }
 trap stop INT TERM HUP

@@ -9,9 +9,10 @@ from pyspark.sql import functions as F
 
 from app.core.contract import Contract
 from app.core.enrich import DIMENSIONS, Frames, missing_keys, with_known_flags
-from app.core.quality import with_rules, with_typed_columns
+from app.core.quality import named, with_rules, with_typed_columns
 
 LOADED, PENDING, REJECTED, SPLIT = "loaded", "pending", "rejected", "split"
+LOADED_OR_PENDING = f"if(size({missing_keys()}) > 0, '{PENDING}', '{LOADED}')"
 
 
 def sales_columns(contract: Contract) -> list[str]:
@@ -25,32 +26,29 @@ def classify_scanned(rows: DataFrame, contract: Contract, dimensions: Frames, ba
     Needs what `scan` yields. Returns the sales columns and `_raw`, `_faults` (every reason), `_reason` (the first one), `_missing`
     (dimensions that do not know the row's key), `_outcome` and `_marker`. Same rows; the scan's marker rows have outcome `split`.
     """
+    extra = contract.settings.extra_columns
     typed = rows.transform(with_typed_columns, contract).withColumns(
-        {
-            contract.settings.extra_columns: F.when(F.size("_extra") > 0, F.to_json("_extra")),
-            "_batch_date": F.lit(batch_date),
-        }
+        {extra: F.expr("if(size(_extra) > 0, to_json(_extra), NULL)"), "_batch_date": F.lit(batch_date)}
     )
     checked = typed.transform(with_known_flags, dimensions).transform(with_rules, contract)
-    rejected = F.size("_faults") > 0
-    outcome = F.when(F.col("_kind") == SPLIT, F.lit(SPLIT)).when(rejected, F.lit(REJECTED)).otherwise(_loaded_or_pending())
-    return checked.select(
-        *[F.col(name) for name in sales_columns(contract) if name != "sales_month"],
-        F.date_format("sales_date", "yyyy-MM").alias("sales_month"),
-        F.when(rejected, F.col("_raw")).alias("_raw"),
-        F.when(rejected, F.col("_faults")).alias("_faults"),
-        F.when(rejected & (F.col("_kind") != SPLIT), F.col("_faults")[0]["code"]).alias("_reason"),
-        missing_keys().alias("_missing"),
-        outcome.alias("_outcome"),
-        F.col("_marker"),
+    # As text: see app/core/quality.py.
+    return checked.selectExpr(
+        *[named(name) for name in sales_columns(contract) if name != "sales_month"],
+        "date_format(sales_date, 'yyyy-MM') AS sales_month",
+        "if(size(_faults) > 0, _raw, NULL) AS _raw",
+        "if(size(_faults) > 0, _faults, NULL) AS _faults",
+        f"if(size(_faults) > 0 AND _kind <> '{SPLIT}', _faults[0].code, NULL) AS _reason",
+        f"{missing_keys()} AS _missing",
+        f"CASE WHEN _kind = '{SPLIT}' THEN '{SPLIT}' WHEN size(_faults) > 0 THEN '{REJECTED}' ELSE {LOADED_OR_PENDING} END AS _outcome",
+        "_marker",
     )
 
 
 def classify_pending(rows: DataFrame, dimensions: Frames) -> DataFrame:
     """Classify rows that were waiting for a dimension row: they are sound, so each is loaded or goes on waiting. Same rows."""
     flagged = rows.drop("batch_key").transform(with_known_flags, dimensions)
-    verdict = {"_missing": missing_keys(), "_outcome": _loaded_or_pending(), "_reason": F.lit(None).cast("string")}
-    return flagged.withColumns(verdict).drop(*[d.known_flag for d in DIMENSIONS])
+    verdict = {"_missing": missing_keys(), "_outcome": LOADED_OR_PENDING, "_reason": "cast(NULL AS string)"}
+    return flagged.withColumns({name: F.expr(sql) for name, sql in verdict.items()}).drop(*[d.known_flag for d in DIMENSIONS])
 
 
 def missing_key_rows(pending: DataFrame) -> DataFrame:
@@ -68,7 +66,3 @@ def missing_key_rows(pending: DataFrame) -> DataFrame:
 def _wanted_key() -> Column:
     branches = [F.when(F.col("dimension") == d.table, F.col(d.fact_key)) for d in DIMENSIONS if d.required]
     return F.coalesce(*branches)
-
-
-def _loaded_or_pending() -> Column:
-    return F.when(F.size(missing_keys()) > 0, F.lit(PENDING)).otherwise(F.lit(LOADED))

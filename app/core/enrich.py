@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.core.contract import Contract
@@ -68,14 +68,15 @@ Frames = Mapping[str, DataFrame]
 def with_known_flags(rows: DataFrame, dimensions: Frames) -> DataFrame:
     """Tell for each dimension whether a row's key is in it. Needs the fact keys; adds `_<dimension>_known`. Same rows."""
     for dimension in DIMENSIONS:
-        keys = dimensions[dimension.table].select(F.col(dimension.key).alias(dimension.fact_key), F.lit(True).alias(dimension.known_flag))
+        keys = dimensions[dimension.table].selectExpr(f"`{dimension.key}` AS `{dimension.fact_key}`", f"true AS {dimension.known_flag}")
         rows = rows.join(F.broadcast(keys), on=dimension.fact_key, how="left")
-    return rows.withColumns({d.known_flag: F.coalesce(F.col(d.known_flag), F.lit(False)) for d in DIMENSIONS})
+    return rows.withColumns({d.known_flag: F.expr(f"coalesce({d.known_flag}, false)") for d in DIMENSIONS})
 
 
-def missing_keys() -> Column:
-    """Return the names of the required dimensions that do not know the row's key, as an array."""
-    return F.array_compact(F.array(*[F.when(~F.col(d.known_flag), F.lit(d.table)) for d in DIMENSIONS if d.required]))
+def missing_keys() -> str:
+    """Return the SQL of the names of the required dimensions that do not know the row's key, as an array."""
+    names = ", ".join(f"if({d.known_flag}, NULL, '{d.table}')" for d in DIMENSIONS if d.required)
+    return f"array_compact(array({names}))"
 
 
 def enrich_with_dimensions(rows: DataFrame, dimensions: Frames) -> DataFrame:
@@ -83,8 +84,10 @@ def enrich_with_dimensions(rows: DataFrame, dimensions: Frames) -> DataFrame:
     for dimension in DIMENSIONS:
         if not dimension.fact_columns:
             continue
-        attributes = [F.col(source).alias(target) for source, target in dimension.fact_columns.items()]
-        frame = dimensions[dimension.table].select(F.col(dimension.key).alias(dimension.fact_key), *attributes)
+        attributes = [
+            f"`{source}` AS `{target}`" for source, target in ((dimension.key, dimension.fact_key), *dimension.fact_columns.items())
+        ]
+        frame = dimensions[dimension.table].selectExpr(*attributes)
         rows = rows.join(F.broadcast(frame), on=dimension.fact_key, how="left")
     return rows
 

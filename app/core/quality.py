@@ -5,9 +5,7 @@ A value that does not convert *exactly* is a fault: Spark's own casts would turn
 
 from __future__ import annotations
 
-from functools import reduce
-
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.core.contract import Column as ContractColumn
@@ -35,9 +33,8 @@ def with_typed_columns(rows: DataFrame, contract: Contract) -> DataFrame:
     texts = {column.name: _text(column) for column in contract.columns}
     typed = {column.name: _typed(column, texts[column.name]) for column in contract.columns}
     faults = [_fault(column, texts[column.name], typed[column.name]) for column in contract.columns]
-    structural = F.coalesce(F.col("_faults"), F.array().cast(FAULT_TYPE))
-    found = F.when(F.size(structural) > 0, structural).otherwise(F.array_compact(F.array(*faults)).cast(FAULT_TYPE))
-    return rows.withColumns({**typed, "_faults": found})
+    found = f"if(size(_faults) > 0, _faults, array_compact(cast(array({', '.join(faults)}) AS {FAULT_TYPE})))"
+    return rows.withColumns({name: F.expr(sql) for name, sql in {**typed, "_faults": found}.items()})
 
 
 def with_rules(rows: DataFrame, contract: Contract) -> DataFrame:
@@ -47,40 +44,57 @@ def with_rules(rows: DataFrame, contract: Contract) -> DataFrame:
     `_warnings`, the names of broken `warn` rules (NULL when there are none). Same rows. As with an SQL CHECK, a rule that is
     unknown because a value is NULL is not broken.
     """
-    sound = F.size("_faults") == 0
     rejects = [_rule_fault(rule) for rule in contract.rules if rule.on_fail == "reject"]
-    warnings = [F.when(~F.expr(rule.expression), F.lit(rule.name)) for rule in contract.rules if rule.on_fail == "warn"]
-    broken = F.array_compact(F.array(*rejects)).cast(FAULT_TYPE) if rejects else F.array().cast(FAULT_TYPE)
-    warned = F.array_compact(F.array(*warnings)) if warnings else F.array().cast("array<string>")
+    warnings = [f"if({_broken(rule)}, {quoted(rule.name)}, NULL)" for rule in contract.rules if rule.on_fail == "warn"]
+    faults = f"if(size(_faults) = 0, array_compact(cast(array({', '.join(rejects)}) AS {FAULT_TYPE})), _faults)"
+    warned = f"array_compact(cast(array({', '.join(warnings)}) AS array<string>))"
     return rows.withColumns(
         {
-            "_faults": F.when(sound, broken).otherwise(F.col("_faults")),
-            "_warnings": F.when(sound & (F.size(warned) > 0), warned),
+            "_faults": F.expr(faults),
+            "_warnings": F.expr(f"if(size(_faults) = 0 AND size({warned}) > 0, {warned}, NULL)"),
         }
     )
 
 
-def _text(column: ContractColumn) -> Column:
-    value = F.col(column.name)
-    return F.nullif(F.btrim(value, F.lit(BLANKS)) if column.trim else value, F.lit(""))
+# Expressions are put together as SQL text. As Columns they are the same, but each one costs a handful of calls to the JVM, and a contract
+# makes some hundreds of them, for every batch.
 
 
-def _typed(column: ContractColumn, text: Column) -> Column:
+def quoted(text: str) -> str:
+    """Return a text as a literal of Spark SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def named(column: str) -> str:
+    """Return a column's name as an identifier of Spark SQL."""
+    return "`" + column.replace("`", "``") + "`"
+
+
+def _text(column: ContractColumn) -> str:
+    value = f"btrim({named(column.name)}, {quoted(BLANKS)})" if column.trim else named(column.name)
+    return f"nullif({value}, '')"
+
+
+def _typed(column: ContractColumn, text: str) -> str:
     if column.type == "string":
         return text
     if column.type == "date":
-        return F.coalesce(*[_date(text, pattern) for pattern in column.date_formats])
+        return f"coalesce({', '.join(_date(text, pattern) for pattern in column.date_formats)})"
     if column.precision_scale is not None:
-        return F.when(text.rlike(_exact_pattern(column.precision_scale[1])), text.try_cast(column.type))
-    return F.when(text.rlike(INT_PATTERN), F.substring_index(text, ".", 1).try_cast(column.type))
+        return f"if({_matches(text, _exact_pattern(column.precision_scale[1]))}, try_cast({text} AS {column.type}), NULL)"
+    return f"if({_matches(text, INT_PATTERN)}, try_cast(substring_index({text}, '.', 1) AS {column.type}), NULL)"
 
 
-def _date(text: Column, pattern: str) -> Column:
+def _date(text: str, pattern: str) -> str:
     if pattern == "yyyy-MM-dd":
-        return F.when(text.rlike(ISO_DATE_PATTERN), text.try_cast("date"))
+        return f"if({_matches(text, ISO_DATE_PATTERN)}, try_cast({text} AS date), NULL)"
     # Java's yyyy also takes +10000 and -2024, and a month of such a year does not fit the marts.
-    parsed = F.try_to_date(text, pattern)
-    return F.when(F.year(parsed).between(1, 9999), parsed)
+    parsed = f"try_to_date({text}, {quoted(pattern)})"
+    return f"if(year({parsed}) BETWEEN 1 AND 9999, {parsed}, NULL)"
+
+
+def _matches(text: str, pattern: str) -> str:
+    return f"{text} RLIKE {quoted(pattern)}"
 
 
 def _exact_pattern(scale: int) -> str:
@@ -89,29 +103,34 @@ def _exact_pattern(scale: int) -> str:
     return rf"^[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|{fraction})\z"
 
 
-def _fault(column: ContractColumn, text: Column, typed: Column) -> Column:
+def _fault(column: ContractColumn, text: str, typed: str) -> str:
     """Return the one fault of a value as a struct, NULL when it is sound."""
-    empty = F.lit(None) if column.nullable else F.when(text.isNull(), F.lit("NULL_VALUE"))
-    if column.type == "string":
-        wrong = F.when(F.length(text) > column.max_length, F.lit("TOO_LONG")) if column.max_length else F.lit(None)
-    else:
-        wrong = F.when(text.isNotNull() & typed.isNull(), _why(column, text))
-    code = F.coalesce(empty.cast("string"), wrong.cast("string"))
-    return F.when(code.isNotNull(), _as_fault(code, column.name, text))
+    cases = [] if column.nullable else [f"WHEN {text} IS NULL THEN 'NULL_VALUE'"]
+    if column.type != "string":
+        cases.append(f"WHEN {text} IS NOT NULL AND {typed} IS NULL THEN {_why(column, text)}")
+    elif column.max_length:
+        cases.append(f"WHEN length({text}) > {column.max_length} THEN 'TOO_LONG'")
+    code = f"CASE {' '.join(cases)} END" if cases else "cast(NULL AS string)"
+    return f"if({code} IS NOT NULL, {_as_fault(code, column.name, text)}, NULL)"
 
 
-def _why(column: ContractColumn, text: Column) -> Column:
+def _why(column: ContractColumn, text: str) -> str:
     if column.type == "date":
-        return F.lit("INVALID_DATE")
+        return "'INVALID_DATE'"
     if column.precision_scale is None:
-        return F.when(text.rlike(INT_PATTERN), F.lit("OUT_OF_RANGE")).otherwise(F.lit("INVALID_INT"))
-    too_precise = F.when(text.rlike(DECIMAL_PATTERN), F.lit("TOO_PRECISE")).otherwise(F.lit("INVALID_DECIMAL"))
-    return F.when(text.rlike(_exact_pattern(column.precision_scale[1])), F.lit("OUT_OF_RANGE")).otherwise(too_precise)
+        return f"if({_matches(text, INT_PATTERN)}, 'OUT_OF_RANGE', 'INVALID_INT')"
+    exact, decimal = _matches(text, _exact_pattern(column.precision_scale[1])), _matches(text, DECIMAL_PATTERN)
+    return f"CASE WHEN {exact} THEN 'OUT_OF_RANGE' WHEN {decimal} THEN 'TOO_PRECISE' ELSE 'INVALID_DECIMAL' END"
 
 
-def _rule_fault(rule: Rule) -> Column:
-    values = F.concat_ws(",", *[F.col(name).cast("string") for name in rule.columns])
-    return F.when(~F.expr(rule.expression), _as_fault(F.lit(rule_code(rule)), ",".join(rule.columns), values))
+def _broken(rule: Rule) -> str:
+    # On a line of its own: a comment at the end of the expression must not take the bracket along.
+    return f"NOT ({rule.expression}\n)"
+
+
+def _rule_fault(rule: Rule) -> str:
+    values = f"concat_ws(',', {', '.join(f'cast({named(name)} AS string)' for name in rule.columns)})"
+    return f"if({_broken(rule)}, {_as_fault(quoted(rule_code(rule)), ','.join(rule.columns), values)}, NULL)"
 
 
 def rule_code(rule: Rule) -> str:
@@ -119,10 +138,5 @@ def rule_code(rule: Rule) -> str:
     return rule.name.upper()
 
 
-def _as_fault(code: Column, column: str, value: Column) -> Column:
-    return F.struct(code.alias("code"), F.lit(column).alias("column"), F.substring(value, 1, VALUE_CHARS).alias("value"))
-
-
-def any_of(conditions: list[Column]) -> Column:
-    """Return the disjunction of conditions; false for none."""
-    return reduce(Column.__or__, conditions, F.lit(False))
+def _as_fault(code: str, column: str, value: str) -> str:
+    return f"named_struct('code', {code}, 'column', {quoted(column)}, 'value', substring({value}, 1, {VALUE_CHARS}))"

@@ -141,7 +141,7 @@ def test_known_keys_are_flagged_and_a_null_key_is_known_to_nobody(spark: SparkSe
         [(1, 121, 1, "sugar"), (99, 121, 9, "tea"), (None, None, None, None), (1, 121, 1, "sugar")],
         "customer_id int, store_id int, sales_person_id int, product_name string",
     )
-    flagged = keys.transform(with_known_flags, dimensions(spark)).withColumn("missing", missing_keys())
+    flagged = keys.transform(with_known_flags, dimensions(spark)).withColumn("missing", F.expr(missing_keys()))
     found = sorted(
         (row["_customer_known"], row["_store_known"], row["_sales_team_known"], row["_product_known"], row["missing"])
         for row in flagged.collect()
