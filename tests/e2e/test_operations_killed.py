@@ -88,14 +88,9 @@ def test_whatever_operation_is_killed_the_next_start_ends_it(product: Product, t
     wanted = expected_marts([corrected, three, counted])
     assert product.marts() == (wanted.customers, wanted.team)
     assert verified(product) == []
-    assert product.query("SELECT kind, state FROM file_operation ORDER BY id") == [
-        ("RETRACT", "DONE"),
-        ("RETRACT", "DONE"),
-        ("REPLAY", "DONE"),
-        ("REPLACE", "DONE"),
-        ("MEND", "DONE"),
-        ("COMPACT", "DONE"),
-    ]
+    operations = product.query("SELECT kind, state, COUNT(*) FROM file_operation GROUP BY kind, state ORDER BY kind")
+    kinds = [("COMPACT", 1), ("MEND", 1), ("REPLACE", 1), ("REPLAY", 1), ("RETRACT", 2)]
+    assert operations == [(kind, "DONE", count) for kind, count in kinds]
     assert product.query("SELECT COUNT(*) FROM batch_attempt WHERE state = 'OPEN'") == [(0,)]
     assert storage.uploads() == []
     assert [
