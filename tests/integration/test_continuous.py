@@ -68,8 +68,9 @@ def test_a_drop_is_committed_and_archived_while_the_stream_runs_and_the_same_nam
 
 
 def test_more_objects_than_one_listing_page_are_all_loaded(world: World, spark: SparkSession) -> None:
-    count = 1500
+    count = 1100
     client = world.client
+    world.set("stream", max_files_per_trigger=400)
     with ThreadPoolExecutor(16) as pool:
         list(
             pool.map(
