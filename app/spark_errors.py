@@ -49,7 +49,7 @@ def spark_error(text: str) -> PipelineError:
 # What MySQL refuses whatever a row holds; its other refusals repeat the value.
 _OF_THE_TABLE = re.compile(r"SQLSyntaxErrorException|denied|doesn't exist|Unknown (column|table|database)|is full|read.only")
 # The kind of a failure: Java's or Python's class, and Spark's name for the condition.
-_KIND = re.compile(r"^[\w.$]*(Exception|Error)\b(: \[[A-Z0-9_.]+\])?")
+_KIND = re.compile(r"^([\w.$]*(Exception|Error)\b)?((^|: )\[[A-Z0-9_.]+\])?")
 
 
 def without_values(error: PipelineError) -> PipelineError:
@@ -58,7 +58,7 @@ def without_values(error: PipelineError) -> PipelineError:
     if is_ours or (isinstance(error, MySqlError) and (error.number or _OF_THE_TABLE.search(error.what))):
         return error
     kind = _KIND.match(error.what)
-    shown = kind.group() if kind else "the batch failed"
+    shown = (kind and kind.group()) or "the batch failed"
     return type(error)(f"{shown} (the rest is hidden, as the contract has sensitive columns)", cure=error.cure)
 
 

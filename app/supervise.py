@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql.streaming.query import StreamingQuery
 
 from app.batch import BatchRunner
@@ -115,11 +116,21 @@ def supervise(query: StreamingQuery, runner: BatchRunner, keeper: Housekeeper, s
     finally:
         seconds = keeper.job.config.stream.stop_timeout_seconds
         is_idle = runner.wait_idle(seconds)
-        query.stop()
+        _stop(query)
     if stop() and not is_idle:
         log.warning("the running micro-batch was cut after %.0f s; the next start does it again", seconds)
         return
     raise_failure(query, runner)
+
+
+def _stop(query: StreamingQuery) -> None:
+    """Stop the query. Spark waits for a batch that hangs outside of it, in MySQL or S3, only so long; the process ends it then."""
+    try:
+        query.stop()
+    except Py4JJavaError as exc:
+        if "TimeoutException" not in str(exc.java_exception.toString()):
+            raise
+        log.warning("the query did not stop in time and ends with the process")
 
 
 def raise_failure(query: StreamingQuery, runner: BatchRunner) -> None:

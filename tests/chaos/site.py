@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tests.chaos.checks import Storage, differences, is_settled
 from tests.product import SUBMIT, Product
 
 PATIENCE = 600
+# After a sudden death a new start must have the source within this time, counted from when it has looked at everything it needs.
+OWN_SECONDS = 15
 # After a sudden death the rest of a run must be gone within this time.
 END_SECONDS = 90
 
@@ -116,9 +119,18 @@ class Site:
             )
             time.sleep(0.2)
 
+    def owned_after(self) -> float:
+        """Return how many seconds the run took to become the owner."""
+        assert self.running is not None
+        lines = self.running.text().splitlines()
+        looked = max(number for number, line in enumerate(lines) if " check " in line)
+        owned = next(line for line in lines[looked:] if " owner epoch=" in line)
+        return (_time_of(owned) - _time_of(lines[looked])).total_seconds()
+
     def settle(self) -> None:
         """Wait until the run has done everything, and compare."""
         self.wait("all work", lambda: is_settled(self.product, self.book))
+        assert self.owned_after() < OWN_SECONDS
         found = differences(self.product, self.book)
         assert found == [], "\n".join(found)
 
@@ -137,3 +149,7 @@ def open_site(home: Path, folder: Path, seed: int = 1) -> Site:
     product = Product(home)
     product.call("init-db", "--seed")
     return Site(product, folder, seed)
+
+
+def _time_of(line: str) -> datetime:
+    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")

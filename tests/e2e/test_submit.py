@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -63,23 +64,37 @@ def test_from_generator_to_marts_and_a_kill_in_the_middle_of_a_batch_changes_not
     assert product.call("verify", "--deep").endswith(" 3 CSV files read again: 0 differences\n")
 
 
-def test_the_running_stream_loads_a_drop_and_a_term_signal_lets_it_finish(product: Product, drops: Path, tmp_path: Path) -> None:
+def test_the_running_stream_loads_a_drop_and_a_term_signal_lets_it_finish_its_batch(product: Product, tmp_path: Path) -> None:
     before = product.status()["files"]["COMMITTED"]
-    running = product.start("run")
-    second = tmp_path / "late.csv"
-    second.write_text(f"{HEADER}\n1,121,sugar,2031-01-05,1,50,2,100\n")
-    product.call("upload", str(tmp_path))
-    deadline = time.monotonic() + PATIENCE
-    while product.status()["files"].get("COMMITTED", 0) == before:
-        assert running.poll() is None, running.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    marker = tmp_path / "paused"
+    running = product.start("run", SALESTREAM_FAILPOINT="after_facts:2:pause", SALESTREAM_FAILPOINT_FILE=str(marker))
+
+    def wait_for(what: str, is_so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not is_so():
+            assert running.poll() is None, running.communicate()
+            assert time.monotonic() < deadline, what
+            time.sleep(0.3)
+
+    def drop(name: str, month: str) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.csv").write_text(f"{HEADER}\n1,121,sugar,{month}-05,1,50,2,100\n")
+        product.call("upload", str(tmp_path / name))
+
+    drop("late", "2031-01")
+    wait_for("the first batch", lambda: product.status()["files"].get("COMMITTED", 0) == before + 1)
     assert product.call("run", "--once", code=3) == ""
+    drop("last", "2031-02")
+    wait_for("the second batch", marker.exists)
     running.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(2)
+    marker.unlink()
     out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, (out, err)
     assert "Traceback" not in err
-    assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2031-01'") == [(Decimal(100),)]
+    found = product.query("SELECT sales_date_month, total_sales FROM customers_data_mart WHERE sales_date_month LIKE '2031%'")
+    assert sorted(found) == [("2031-01", Decimal(100)), ("2031-02", Decimal(100))]
 
 
 def test_a_second_term_signal_stops_at_once_and_loses_nothing(product: Product, tmp_path: Path) -> None:

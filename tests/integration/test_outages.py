@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from app.errors import MySqlUnavailable
+from app.mysql import Tx
 from tests.fault_proxy import Fault, fault_proxy
 from tests.integration.test_continuous import running, wait_until
 from tests.integration.test_stream import HEADER, assert_parts_agree
@@ -21,7 +25,8 @@ from tests.world import World
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 # Shorter than the minute that a user may see, longer than every retry below the supervisor takes together.
-AWAY_SECONDS = 12
+AWAY_SECONDS = float(os.environ.get("AWAY_SECONDS", "12"))
+LOCK = "SELECT IS_USED_LOCK(CONCAT('salestream.', LEFT(SHA2(DATABASE(), 256), 32))) AS id"
 FINAL_UPDATE = b"SET state = 'COMMITTED', committed_at"
 
 
@@ -70,6 +75,7 @@ def test_mysql_may_be_away_for_a_while(world: World, spark: SparkSession, caplog
             time.sleep(AWAY_SECONDS)
             proxy.is_down = False
             wait_until("the second drop", lambda: len(world.keys("sales_data_processed/")) == 2)
+            wait_until("the lock is held again", lambda: world.rows(LOCK)[0]["id"] is not None)
         assert world.customer_mart() == {(1, "2024-02"): Decimal(50), (2, "2024-02"): Decimal(50)}
         assert any("starting again" in record.getMessage() for record in caplog.records)
         assert_parts_agree(world)
@@ -122,12 +128,31 @@ def test_a_connection_cut_during_the_commit_counts_the_batch_exactly_once(world:
         assert_parts_agree(world)
 
 
+def test_of_two_transactions_that_lock_each_other_out_both_succeed(world: World) -> None:
+    meeting = threading.Barrier(2)
+    begun: list[int] = []
+
+    def change(first: int, second: int) -> None:
+        def work(tx: Tx) -> None:
+            begun.append(first)
+            tx.execute("UPDATE customer SET last_name = 'locked' WHERE customer_id = %s", (first,))
+            if begun.count(first) == 1:
+                meeting.wait(30)
+            tx.execute("UPDATE customer SET last_name = 'locked' WHERE customer_id = %s", (second,))
+
+        world.admin.run(work)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(change, 1, 2), pool.submit(change, 2, 1)]:
+            done.result(60)
+    assert len(begun) == 3  # MySQL has thrown one of them out
+    assert len(world.rows("SELECT 1 FROM customer WHERE last_name = 'locked'")) == 2
+
+
 class Watch:
     """Do something as soon as something else has happened, in a thread."""
 
     def __init__(self, happened: Callable[[], bool], act: Callable[[], None]) -> None:
-        import threading
-
         self._stop = threading.Event()
 
         def target() -> None:

@@ -129,7 +129,7 @@ def test_a_missing_last_name_never_makes_the_full_name_null(world: World, spark:
     assert seller["full_name"] == seller["first_name"]
 
 
-def test_running_again_or_without_the_checkpoint_changes_nothing(world: World, spark: SparkSession) -> None:
+def test_running_again_without_the_checkpoint_or_with_a_foreign_one_changes_nothing(world: World, spark: SparkSession) -> None:
     world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\n")
     world.run_once(spark)
     first = (world.customer_mart(), world.team_mart(), world.live_parts(), world.keys(""))
@@ -138,6 +138,14 @@ def test_running_again_or_without_the_checkpoint_changes_nothing(world: World, s
     shutil.rmtree(world.config.checkpoint_root)
     world.run_once(spark)
     assert (world.customer_mart(), world.team_mart(), world.live_parts(), world.keys("")) == first
+    # Where the next start begins, a foreign checkpoint that is broken as well and claims to be far ahead.
+    foreign = world.config.checkpoint_root / str(world.rows("SELECT epoch FROM stream_owner")[0]["epoch"] + 1)
+    (foreign / "offsets").mkdir(parents=True)
+    (foreign / "metadata").write_text("no JSON")
+    (foreign / "offsets" / "7").write_text('v1\n{}\n{"batch": 999}')
+    world.drop("b.csv", f"{HEADER}\n2,121,sugar,2024-02-01,1,50,1,50\n")
+    world.run_once(spark)
+    assert world.customer_mart() == {(1, "2024-02"): Decimal(100), (2, "2024-02"): Decimal(50)}
     assert_parts_agree(world)
 
 

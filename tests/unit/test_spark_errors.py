@@ -111,6 +111,7 @@ def test_the_end_of_the_planner_process_is_named() -> None:
             "org.apache.spark.SparkRuntimeException: [USER_RAISED_EXCEPTION] no m@x here",
             "org.apache.spark.SparkRuntimeException: [USER_RAISED_EXCEPTION]",
         ),
+        ("[USER_RAISED_EXCEPTION] m@x", "[USER_RAISED_EXCEPTION]"),
         ("ValueError: could not convert 'm@x'", "ValueError"),
         ("m@x went wrong", "the batch failed"),
         ("Error m@x", "Error"),
