@@ -102,9 +102,11 @@ with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
         package.write(path, path.relative_to(root))' "$root" "$shipped/salestream.zip"
   files=(--py-files "$shipped/salestream.zip$others")
 fi
+# What a rehearsal prints is its result; what a run prints is its log.
+if [ -n "$is_rehearsal" ]; then exec 4>&1; else exec 4>&3; fi
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
   "${packages[@]}" --driver-memory "$memory" ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
-  "$root/app/main.py" "$@" >&3 2>&3 3>&- &
+  "$root/app/main.py" "$@" >&4 2>&3 3>&- 4>&- &
 job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }
 trap stop INT TERM HUP
@@ -120,7 +122,7 @@ for _ in $(seq 150); do
   sleep 0.1
 done
 kill -KILL -- "-$job" 2>/dev/null || true
-exec 3>&-
+exec 3>&- 4>&-
 wait "$filter" 2>/dev/null || true
 # The driver's own words went through the JVM and are lost with it.
 case "$code" in 134|137|139)

@@ -10,12 +10,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.config import Config
-from app.text import printable
+from app.text import aligned, printable
 
 if TYPE_CHECKING:
     from app.mysql import Database
@@ -122,9 +119,7 @@ def _money(amount: object) -> str:
 def _print(title: str, names: Iterable[str], rows: Sequence[Sequence[object]], limit: int) -> None:
     if not rows:
         return
-    table = Table(*names, title=f"{title}: {len(rows):,}", title_justify="left")
-    for row in rows[:limit]:
-        table.add_row(*(Text(printable(str(cell)), overflow="fold") for cell in row))
-    Console().print(table)
+    print(f"{title}: {len(rows):,}")
+    print("\n".join(f"  {line}" for line in aligned([tuple(names), *rows[:limit]])))
     if len(rows) > limit:
-        print(f"and {len(rows) - limit:,} more: see --limit and --json")
+        print(f"  and {len(rows) - limit:,} more: see --limit and --json")
