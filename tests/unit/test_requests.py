@@ -1,0 +1,178 @@
+"""Requests: how they are cut, what is said of what nobody can do, how long is waited, and the CSV that brings rejected rows back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.config import Config
+from app.core.contract import Contract, load_contract
+from app.core.marts import CUSTOMERS
+from app.core.record_rules import Limits
+from app.errors import UsageError
+from app.ledger_types import OperationKind
+from app.mended import as_written, delimiter_of, upload_mended, with_lines
+from app.merging import MOST_MERGED_ROWS, Merge, request_merge
+from app.preview import MartChange, _differences
+from app.progress import wait_for
+from app.quarantine import BookedFile, Reason, RejectedRow
+from app.requests import Chosen, request_files
+from tests.conftest import REPOSITORY
+
+
+class FakeTx:
+    """Notes what is inserted; numbers operations from 1."""
+
+    def __init__(self, rows: dict[str, list[dict[str, Any]]] | None = None) -> None:
+        self.operations = 0
+        self.files: dict[int, list[int]] = {}
+        self.partitions: dict[int, list[tuple[str, int]]] = {}
+        self.answers = rows or {}
+
+    def insert(self, sql: str, args: Any) -> int:
+        assert "INSERT INTO file_operation" in sql
+        self.operations += 1
+        return self.operations
+
+    def executemany(self, sql: str, rows: list[tuple[int, int]]) -> int:
+        for operation, file_id in rows:
+            self.files.setdefault(operation, []).append(file_id)
+        return len(rows)
+
+    def execute(self, sql: str, args: Any = ()) -> int:
+        operation, month, store = args
+        self.partitions.setdefault(operation, []).append((month, store))
+        return 1
+
+    def rows(self, sql: str, args: Any = ()) -> list[dict[str, Any]]:
+        return next((rows for part, rows in self.answers.items() if part in sql), [])
+
+    def row(self, sql: str, args: Any = ()) -> dict[str, Any] | None:
+        return next(iter(self.rows(sql, args)), None)
+
+
+class FakeDb:
+    def __init__(self, tx: FakeTx) -> None:
+        self.tx = tx
+
+    def run(self, work: Callable[[FakeTx], Any]) -> Any:
+        return work(self.tx)
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return load_contract(REPOSITORY / "conf" / "contract.yml")
+
+
+def chosen(*sizes: int) -> list[Chosen]:
+    return [Chosen(number, f"sales_data/{number}.csv", size, 1, 0) for number, size in enumerate(sizes, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ([10, 10, 10, 10], [[1, 2], [3, 4]]),
+        ([60, 50, 10], [[1], [2, 3]]),
+        # A file above the limit goes by itself: at least one is taken.
+        ([500, 10], [[1], [2]]),
+        ([10], [[1]]),
+    ],
+)
+def test_a_request_is_cut_as_micro_batches_are(config: Config, sizes: list[int], groups: list[list[int]]) -> None:
+    limits = config.stream.model_copy(update={"max_files_per_trigger": 2, "max_bytes_per_trigger": 100})
+    tx = FakeTx()
+    db: Any = FakeDb(tx)
+    numbers = request_files(db, config.model_copy(update={"stream": limits}), OperationKind.REPLAY, chosen(*sizes), "test")
+    assert [tx.files[number] for number in numbers] == groups
+
+
+def test_partitions_are_merged_so_many_at_a_time_as_a_batch_may_write() -> None:
+    tx = FakeTx()
+    db: Any = FakeDb(tx)
+    rows = (MOST_MERGED_ROWS - 1, 1, 1, MOST_MERGED_ROWS + 1)
+    merges = [Merge("2024-01", store, 2, count) for store, count in enumerate(rows, start=121)]
+    numbers = request_merge(db, merges, "test")
+    assert [[store for _, store in tx.partitions[number]] for number in numbers] == [[121, 122], [123], [124]]
+
+
+def test_waiting_ends_with_the_operations_or_with_the_time() -> None:
+    states = iter(["REQUESTED", "CLAIMED", "DONE", "DONE"])
+    now = [0.0]
+
+    class Progressing(FakeTx):
+        def rows(self, sql: str, args: Any = ()) -> list[dict[str, Any]]:
+            if "operation_file" in sql:
+                return [{"operation_id": 7, "file_id": 3, "note": "it is gone"}]
+            return [{"id": 7, "kind": "REPLAY", "state": next(states), "detail": None}]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    db: Any = FakeDb(Progressing())
+    [found] = wait_for(db, [7], 60, clock=lambda: now[0], sleep=sleep)
+    assert (found.state, found.is_over, found.notes) == ("DONE", True, {3: "it is gone"})
+    states = iter(["REQUESTED"] * 1000)
+    [found] = wait_for(db, [7], 1, clock=lambda: now[0], sleep=sleep)
+    assert (found.state, found.is_over) == ("REQUESTED", False)
+    assert 1 < now[0] < 2
+
+
+# Mended rows
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_the_delimiter_of_a_header_is_that_of_the_file(contract: Contract, mark: str) -> None:
+    assert delimiter_of(mark.join([*contract.names, "note"]), contract, Limits()) == mark
+
+
+def test_a_header_that_the_contract_does_not_know_any_more_is_refused(contract: Contract) -> None:
+    with pytest.raises(UsageError, match="MISSING_COLUMN, .*store_id.*; replay the whole file"):
+        delimiter_of(",".join(name for name in contract.names if name != "store_id"), contract, Limits())
+
+
+def test_rows_come_back_with_their_lines_and_without_those_that_were_not_kept_as_written() -> None:
+    rows = [
+        RejectedRow(3, "1,2", (Reason("INVALID_INT", "a", "x"),)),
+        RejectedRow(4, "caf\\xe9", (Reason("INVALID_ENCODING", None, None), Reason("TOO_FEW_FIELDS", None, "1"))),
+        RejectedRow(9, "long", (Reason("RECORD_TOO_LONG", None, "2000000"),)),
+    ]
+    left_out: list[int] = []
+    assert [row.raw for row in with_lines(as_written(rows, left_out), ";")] == ["3;1,2"]
+    assert left_out == [4, 9]
+
+
+@pytest.mark.parametrize("text", ["customer_id,store_id\n1,2\n", ""])
+def test_a_mended_file_without_lines_is_refused_before_it_is_uploaded(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mend.csv"
+    path.write_text(text)
+    db: Any = FakeDb(FakeTx({"FROM source_file": [{"in_force": 1, "batch_id": 5}]}))
+    client: Any = None
+    config: Any = None
+    with pytest.raises(UsageError, match="has no first column _line; begin with quarantine export 17 --lines"):
+        upload_mended(db, client, config, BookedFile(17, "sales_data/a.csv", "COMMITTED", None, None), path)
+
+
+@pytest.mark.parametrize("row", [None, {"in_force": 0, "batch_id": 5}])
+def test_rows_of_a_file_that_does_not_count_cannot_be_mended(tmp_path: Path, row: dict[str, int] | None) -> None:
+    db: Any = FakeDb(FakeTx({"FROM source_file": [row] if row else []}))
+    client: Any = None
+    config: Any = None
+    with pytest.raises(UsageError, match=r"file 17 does not count in the marts \(REJECTED\)"):
+        upload_mended(db, client, config, BookedFile(17, "sales_data/a.csv", "REJECTED", None, None), tmp_path / "none.csv")
+
+
+# What a dry run shows
+
+
+def test_mart_rows_that_come_go_or_change_are_shown_and_no_others() -> None:
+    before = {(1, "2024-01"): {"total_sales": 5}, (2, "2024-01"): {"total_sales": 7}, (3, "2024-01"): {"total_sales": 1}}
+    after = {(1, "2024-01"): {"total_sales": 6}, (3, "2024-01"): {"total_sales": 1}, (4, "2024-02"): {"total_sales": 2}}
+    keys = [{"customer_id": number, "sales_date_month": month} for number, month in ((1, "2024-01"), (2, "2024-01"), (4, "2024-02"))]
+    assert list(_differences(CUSTOMERS, before, after)) == [
+        MartChange("customers_data_mart", keys[0], {"total_sales": 5}, {"total_sales": 6}),
+        MartChange("customers_data_mart", keys[1], {"total_sales": 7}, None),
+        MartChange("customers_data_mart", keys[2], None, {"total_sales": 2}),
+    ]
