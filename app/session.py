@@ -35,6 +35,8 @@ STREAM_SETTINGS = {
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.python.worker.reuse": "true",
+    # The default of 100 generated classes is less than a few batches make: some would be compiled anew for every batch, for ever.
+    "spark.sql.codegen.cache.maxEntries": "1000",
     "spark.sql.streaming.stopTimeout": "60s",
     "spark.sql.streaming.pollingDelay": "50ms",
     # Progress and checkpoint bookkeeping nobody reads: the ledger is the truth.
