@@ -35,10 +35,10 @@ STREAM_SETTINGS = {
     "spark.sql.files.ignoreCorruptFiles": "false",
     # A month is no number, and a batch key such as 12-3-1 no date.
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
-    # Spark's cache of compiled stages holds 100 by itself, and the jobs of a batch are more: each batch compiled some of them again.
-    "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.python.worker.reuse": "true",
+    # The default of 100 generated classes is less than a few batches make: some would be compiled anew for every batch, for ever.
+    "spark.sql.codegen.cache.maxEntries": "1000",
     "spark.sql.streaming.stopTimeout": "60s",
     "spark.sql.streaming.pollingDelay": "50ms",
     # Progress and checkpoint bookkeeping nobody reads: the ledger is the truth.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -39,6 +40,9 @@ def main() -> int:
     names = [word for word in args.contenders.split(",") if word] or list(CONTENDERS)
     logs = CACHE / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    # So that what was started is ended here as well.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     results, about = Results(), machine()
     with open_site() as site:
         if args.quick:

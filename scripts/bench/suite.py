@@ -150,7 +150,7 @@ def run_cases(cases: Sequence[Case], setting: Setting, rounds: int, results: Res
         for case in (*cases[turn:], *cases[:turn]):
             began = time.monotonic()
             try:
-                sample = case.run(replace(setting, scale=setting.scale * case.share, round=setting.round + number))
+                sample = case.run(replace(setting, scale=setting.scale * case.share))
             except (ContenderFailed, TimeoutError) as exc:
                 sample = Sample(0.0, 1, 1, correct=False, wrong=f"did not finish: {str(exc).splitlines()[0]}")
                 print(exc, flush=True)

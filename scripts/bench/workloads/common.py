@@ -23,12 +23,11 @@ ARCHIVE_SECONDS = 300
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how large a run is: `scale` is its share of the data. Each round has a number of its own."""
+    """Where and how large a run is: `scale` is its share of the data."""
 
     site: Site
     logs: Path
     scale: float = 1.0
-    round: int = 1
 
     def rows(self, full: int, least: int = 1000) -> int:
         """Return a number of rows, or files, at this scale."""

@@ -35,19 +35,19 @@ def with_history(name: str) -> Callable[[Setting, Contender], Sample]:
         files, mart_rows = (round(size * min(1.0, setting.scale)) for size in HISTORIES[name])
         site = _site(setting.site, f"{setting.site.config.mysql.database}_{name}", files, mart_rows)
         after = site.query("SELECT COALESCE(MAX(id), 0) FROM source_file")[0][0]
-        data = DataSet("growth", BATCHES * 1000, BATCHES, TWO_YEARS, seed=100 + setting.round).make()
-        # Made anew for each round, as the ledger knows the content of the rounds before.
-        warm = DataSet("warm", 1000, 1, WARM.period, seed=200 + setting.round).make()
+        # Never the same twice, as the ledger knows the content of every round before, and of runs that were cut.
+        data = DataSet("growth", BATCHES * 1000, BATCHES, TWO_YEARS, seed=10_000_000 + after).make()
+        warm = DataSet("warm", 1000, 1, WARM.period, seed=20_000_000 + after).make()
         sums = _sums(site)
         running = salestream.start(site, setting.logs / f"growth-{name}.log", after=after)
         try:
-            site.put(f"{DROPS}warm/{setting.round}.csv", warm.paths[0].read_bytes())
+            site.put(f"{DROPS}warm/{after}.csv", warm.paths[0].read_bytes())
             running.wait_for(1, START_SECONDS, "its first file")
             archived(site, after)
             waits = []
             with Gauge(running.process.pid) as gauge:
                 for number, path in enumerate(data.paths, start=1):
-                    key = f"{DROPS}growth/{setting.round}/{path.name}"
+                    key = f"{DROPS}growth/{after}/{path.name}"
                     at = site.put(key, path.read_bytes())
                     waits.append(running.wait_for(1 + number, WORK_SECONDS, pause=0.01)[key] - at)
                     archived(site, after)
