@@ -84,7 +84,8 @@ def _machine(machine: Row) -> str:
     return (
         f"Measured {machine['at'][:10]} at commit `{machine['commit']}` on {machine['cores']} cores ({machine['cpu']}),"
         f" {machine['memory_mb'] // 1024} GB of memory, load {machine['load_before']} before the run, Python {machine['python']},"
-        f" {machine['java'].replace('openjdk version ', 'Java ')}.{scale}\n"
+        f" {machine['java'].replace('openjdk version ', 'Java ')}.{scale}"
+        f"{' ' + machine['note'] if machine.get('note') else ''}\n"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.kills import Kill, kill_and_recover, one_kill_each, recover
 from tests.chaos.site import Site
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 
 @pytest.mark.parametrize("kill", one_kill_each(), ids=str)

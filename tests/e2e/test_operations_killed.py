@@ -21,7 +21,7 @@ from tests.conftest import REPOSITORY
 from tests.oracle import expected_marts
 from tests.product import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 BAD = "5,121,sugar,never,1,50,1,50"
 MENDED = "5,121,sugar,2024-01-09,1,50,1,50"
