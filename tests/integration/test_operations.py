@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterable
@@ -376,8 +377,9 @@ def is_idle(world: World) -> bool:
     return world.rows(unfinished)[0]["n"] == 0 and world.objects(world.config.s3.source_prefix) == []
 
 
-def test_a_thousand_files_in_one_request_cost_the_same_with_a_long_history_behind_them(world: World, spark: SparkSession) -> None:
-    count = 1000
+def test_many_files_in_one_request_cost_the_same_with_a_long_history_behind_them(world: World, spark: SparkSession) -> None:
+    # CI has no time for a thousand: SALESTREAM_MANY_FILES=1000 takes three minutes.
+    count = int(os.environ.get("SALESTREAM_MANY_FILES", "300"))
     with ThreadPoolExecutor(16) as pool:
         bodies = [f"{HEADER}\n{n % 20 + 1},121,sugar,2024-0{n % 2 + 1}-05,1,{n},1,{n}\n" for n in range(count)]
         list(pool.map(lambda n: world.drop(f"{n:04d}.csv", bodies[n]), range(count)))
