@@ -27,7 +27,7 @@ from app.sinks.facts import s3a
 from app.sinks.marts import Totals
 from app.source.scan import markers_of, raw_text, scan
 from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
-from app.undo import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, is_merging, plan_rewrite, plan_undo, total_of
+from app.undo import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, plan_rewrite, plan_undo, total_of
 from app.verdicts import (
     Plan,
     Scanned,
@@ -198,9 +198,7 @@ def _take(job: Job, attempt: Attempt, frame: DataFrame | None, dimensions: Dimen
         dimensions=dimensions,
         files=tuple(results),
         undo=undo,
-        rewrite=plan_rewrite(job.spark, job.config.s3, job.ledger, attempt, undo)
-        if undo.files or is_merging(attempt)
-        else NOTHING_REWRITTEN,
+        rewrite=plan_rewrite(job.spark, job.config.s3, job.ledger, attempt, undo),
         lost=dict(plan.lost),
         loaded=tuple(census.facts),
         quarantine=tuple(QuarantinePart(attempt.planned_at.date(), reason, rows) for reason, rows in sorted(census.by_reason.items())),

@@ -107,6 +107,8 @@ def plan_rewrite(spark: SparkSession, config: S3Config, ledger: Ledger, attempt:
     """
     operation = attempt.operation
     merging = is_merging(attempt)
+    if not undo.files and not merging:
+        return NOTHING_REWRITTEN
     parts = ledger.db.run(lambda tx: small_parts(tx, operation.partitions) if operation and merging else holding_parts(tx, undo.files))
     if not parts:
         _check_files(undo, {})
