@@ -35,7 +35,7 @@ def book_files(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
     """
     moved = ", ".join(f"'{state}'" for state in MOVED_STATES)
     hit = tx.execute(
-        "UPDATE source_file f JOIN stage_file s ON s.file_id = f.id"
+        "UPDATE stage_file s STRAIGHT_JOIN source_file f ON f.id = s.file_id"
         " SET f.state = s.state, f.in_force = IF(s.state = 'COMMITTED', 1, 0), f.reason_code = s.reason_code,"
         " f.reason_detail = s.reason_detail,"
         " f.rows_read = s.rows_read, f.rows_loaded = s.rows_loaded, f.rows_rejected = s.rows_rejected, f.rows_pending = s.rows_pending,"

@@ -129,6 +129,8 @@ class Site:
 
     def settle(self) -> None:
         """Wait until the run has done everything, and compare."""
+        # A start that finds nothing to do is settled before it has said anything.
+        self.wait("the source", lambda: " owner epoch=" in (self.running.text() if self.running else ""))
         self.wait("all work", lambda: is_settled(self.product, self.book))
         assert self.owned_after() < OWN_SECONDS
         found = differences(self.product, self.book)

@@ -427,7 +427,7 @@ def found_by_verify(world: World) -> list[str]:
 
 
 def assert_commands_say_so(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("app.cli_quarantine.configuration", lambda _env: world.config)
+    monkeypatch.setattr("app.cli_quarantine.open_database", lambda _env: (world.config, world.db))
     for command in ("show", "export"):
         assert cli.main(["quarantine", command, "a.csv"]) == 2
         said = capsys.readouterr().err

@@ -39,7 +39,7 @@ def assert_nothing_counts(world: World) -> None:
     assert books == [{"state": "CLAIMED", "in_force": 0, "archive_due": 0, "archived_key": None, "rows_read": 0}]
     assert world.rows("SELECT state FROM micro_batch") == [{"state": "STARTED"}]
     for table in ("fact_part", "quarantine_part", "pending_part"):
-        assert {row["state"] for row in world.rows(f"SELECT state FROM {table}")} <= {"PLANNED", "DEAD"}, table
+        assert {row["state"] for row in world.rows(f"SELECT state FROM {table}")} <= {"PLANNED", "DEAD", "DELETED"}, table
     assert world.keys("sales_data/") == ["sales_data/a.csv"]
     assert world.keys("sales_data_processed/") == []
 

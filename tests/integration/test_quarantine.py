@@ -108,7 +108,7 @@ def test_a_sensitive_value_is_nowhere_in_mysql_nor_in_the_log(
     assert caplog.text
     assert "mallory" not in caplog.text
 
-    monkeypatch.setattr(cli_quarantine, "_open", lambda env: (world.config, world.db))
+    monkeypatch.setattr(cli_quarantine, "open_database", lambda env: (world.config, world.db))
     capfd.readouterr()
     cli_quarantine.list_command(file="secret.csv")
     cli_quarantine.show_command("secret.csv")
@@ -134,7 +134,7 @@ def test_rejected_rows_are_exported_mended_dropped_again_and_loaded(
     world.drop(name, "\n".join([header, *lines, ""]))
     world.drop("other.csv", f"{HEADER}\n{BAD}\n")
     world.run_once(spark)
-    monkeypatch.setattr(cli_quarantine, "_open", lambda env: (world.config, world.db))
+    monkeypatch.setattr(cli_quarantine, "open_database", lambda env: (world.config, world.db))
     capfd.readouterr()
 
     cli_quarantine.list_command(as_json=True, reason="invalid_date")

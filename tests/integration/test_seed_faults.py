@@ -16,6 +16,7 @@ from typing import Any
 import pymysql
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from app import local
 from app.ledger import Ledger
@@ -241,7 +242,8 @@ def test_fault_18_a_file_of_wrong_types_costs_its_own_rows_and_nothing_else(seen
 
 
 def test_fault_19_no_column_comes_twice_and_each_is_of_its_own_dimension(seen: Seen, spark: SparkSession) -> None:
-    facts = spark.read.parquet(f"s3a://{seen.world.bucket}/sales_facts/")
+    # The job's session does not guess the types of partition columns, a reader's does.
+    facts = spark.read.parquet(f"s3a://{seen.world.bucket}/sales_facts/").withColumn("store_id", F.col("store_id").cast("int"))
     assert sorted(facts.columns) == sorted(set(facts.columns))
     rows = facts.where("sales_month = '2023-07'").collect()
     assert [

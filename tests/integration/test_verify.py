@@ -177,7 +177,11 @@ def test_parquet_that_cannot_be_read_is_named(mixed: World) -> None:
         ("rows_rejected", 2, ["rows_rejected is 3, the Parquet says 2", "rows_read is 7, loaded, rejected and pending are 8"]),
         ("rows_pending", 1, ["rows_pending is 2, the Parquet says 1", "rows_read is 7, loaded, rejected and pending are 8"]),
         ("rows_read", 7, ["rows_read is 8, loaded, rejected and pending are 7"]),
-        ("in_force", 1, ["rows_loaded is not in force (COMMITTED), the Parquet says 4"]),
+        (
+            "in_force",
+            1,
+            ["rows_loaded is not in force (COMMITTED), the Parquet says 4", "rows_pending is not in force (COMMITTED), the Parquet says 1"],
+        ),
     ],
 )
 def test_a_changed_count_of_a_file_is_named(mixed: World, column: str, right: int, said: list[str]) -> None:
