@@ -60,7 +60,7 @@ bench: ## Salestream beside the others, about an hour; WORKLOADS=a,c CONTENDERS=
 	$(PYTHON) -m scripts.bench --workloads "$(WORKLOADS)" --contenders "$(CONTENDERS)" --rounds $(or $(ROUNDS),0) --scale $(SCALE)
 	$(PYTHON) -m scripts.bench.report
 
-bench-quick: ## the same code on little data, two minutes; checks the results, not the times
+bench-quick: classes ## the same code on little data, two minutes; checks the results, not the times
 	$(PYTHON) -m scripts.bench --quick --workloads "$(WORKLOADS)"
 
 demo: setup ## a tour in under a minute: generate, upload, run, look

@@ -104,6 +104,11 @@ with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
 fi
 # What a rehearsal prints is its result; what a run prints is its log.
 if [ -n "$is_rehearsal" ]; then exec 4>&1; else exec 4>&3; fi
+# The collector that gets most done in a small heap (docs/decisions/0007-speed.md), unless one is chosen: a JVM takes no two.
+case "${spark_args[*]-} ${SPARK_SUBMIT_OPTS:-} ${JAVA_TOOL_OPTIONS:-}" in
+  *-XX:+Use*GC*) ;;
+  *) export SPARK_SUBMIT_OPTS="${SPARK_SUBMIT_OPTS:-} -XX:+UseParallelGC" ;;
+esac
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
   "${packages[@]}" --driver-memory "$memory" ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
   "$root/app/main.py" "$@" >&4 2>&3 3>&- 4>&- &

@@ -174,6 +174,14 @@ class PlannerGone(TransientError):
     cure = "the job starts it again by itself, nothing is lost; if it happens again, give the machine more memory"
 
 
+class TaskRepeated(TransientError):
+    """Spark started a task that writes facts a second time."""
+
+    code = "TASK_REPEATED"
+    cause = "An executor was lost, or failed, while it wrote facts, and Spark started its task again. What both wrote is thrown away."
+    cure = "the batch is tried again by itself, nothing is lost; if it happens again, see the executors' logs"
+
+
 class SparkGone(TerminalError):
     """The JVM that runs Spark has ended under us."""
 

@@ -25,7 +25,7 @@ from app.mend import still_rejected, with_mended_lines
 from app.prefixes import pending_part_prefix
 from app.sinks.facts import s3a
 from app.sinks.marts import Totals
-from app.source.scan import markers_of, raw_text, scan
+from app.source.scan import markers_of, scan
 from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
 from app.undo import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, plan_rewrite, plan_undo, total_of
 from app.verdicts import (
@@ -155,7 +155,7 @@ def _scanned(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan) -
     files = [ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size) for f in attempt.files if plan.is_open(f.id)]
     stream = job.config.stream
     splits = plan_splits(files, stream.split_bytes, whole=frozenset(plan.whole))
-    rows = scan(job.spark, splits, job.contract, stream, job.clients).withColumn("_raw", raw_text(job.contract))
+    rows = scan(job.spark, splits, job.contract, stream, job.clients)
     if attempt.is_mending:
         rows = rows.transform(with_mended_lines)
     return classify_scanned(rows, job.contract, dimensions.frames, attempt.planned_at.date())

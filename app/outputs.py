@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from decimal import Decimal
-from functools import reduce
 from uuid import uuid4
 
 from pyspark import inheritable_thread_target
@@ -56,15 +55,19 @@ def _write_marker(job: Job, attempt: Attempt) -> None:
 
 def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     failpoint("during_facts")
-    frames = []
-    if evaluation.rows_loaded:
-        rows = enrich_with_dimensions(evaluation.rows(LOADED), evaluation.dimensions.frames)
-        frames.append(rows.withColumn("batch_key", F.lit(attempt.batch_key)).select(*fact_columns(job.contract)))
-    if evaluation.rewrite.kept:
-        kept = kept_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
-        frames.append(kept.withColumn("batch_key", F.lit(attempt.batch_key)))
+
+    def complete(rows: DataFrame) -> DataFrame:
+        return enrich_with_dimensions(rows, evaluation.dimensions.frames).select(*fact_columns(job.contract))
+
+    def write(rows: DataFrame, complete: Callable[[DataFrame], DataFrame] = lambda rows: rows) -> Totals:
+        return write_facts(rows, attempt.batch_key, job.config.s3, job.clients, complete)
+
     with step(attempt.batch_key, "facts", rows=sum(part.rows for part in evaluation.facts)):
-        return write_facts(reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames), job.config.s3)
+        if not evaluation.rewrite.kept:
+            return write(evaluation.rows(LOADED).select(*sales_columns(job.contract)), complete)
+        kept = kept_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
+        loaded = complete(evaluation.rows(LOADED)) if evaluation.rows_loaded else None
+        return write(kept.unionByName(loaded, allowMissingColumns=True) if loaded is not None else kept)
 
 
 def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) -> Callable[[], None]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from app.core.arrow_rows import Fault, Layout, Row, batch_of_rows
+from app.core.arrow_types import with_types
 from app.core.contract import Contract
 
 FAULTS = "array<struct<code:string,column:string,value:string>>"
@@ -40,12 +44,34 @@ def dimensions(spark: SparkSession, *customers: tuple[Any, ...]) -> dict[str, Da
 
 def scanned(spark: SparkSession, contract: Contract, *rows: dict[str, Any]) -> DataFrame:
     """Make rows as `scan` yields them: a good row each, but for what is given; `_line` counts them from 1."""
-    texts = ", ".join(f"{name} string" for name in contract.names)
+    columns = ", ".join(f"{column.name} {column.type}" for column in contract.columns)
     own = {"_kind": "row", "_file_id": 7, "_split": 0, "_extra": None, "_raw": "the text", "_faults": None, "_marker": None}
     made = [GOOD | own | {"_line": at} | row for at, row in enumerate(rows, 1)]
-    names = ("_kind", "_file_id", "_split", "_line", *contract.names, "_extra", "_raw", "_faults", "_marker")
+    for row in made:
+        row["_texts"] = None if row["_faults"] or row["_marker"] else [row[name] for name in contract.names]
+        row |= dict.fromkeys(contract.names)
+    names = ("_kind", "_file_id", "_split", "_line", *contract.names, "_texts", "_extra", "_raw", "_faults", "_marker")
     schema = (
-        f"_kind string, _file_id bigint, _split int, _line bigint, {texts}, _extra map<string,string>, _raw string, _faults {FAULTS},"
-        " _marker string"
+        f"_kind string, _file_id bigint, _split int, _line bigint, {columns}, _texts array<string>, _extra map<string,string>,"
+        f" _raw string, _faults {FAULTS}, _marker string"
     )
     return spark.createDataFrame([tuple(row[name] for name in names) for row in made], schema)
+
+
+def of_texts(
+    spark: SparkSession,
+    contract: Contract,
+    texts: Sequence[Sequence[str | None]],
+    faults: Mapping[int, Sequence[Fault]] | None = None,
+    *,
+    by_arrow: bool,
+) -> DataFrame:
+    """Make rows of the contract's columns from texts, numbered by `_line`: as the scan does it, or all left to Spark."""
+    rows = [Row(line, fields, None, (faults or {}).get(line, ())) for line, fields in enumerate(texts, 1)]
+    batch = batch_of_rows(Layout(contract.names, contract.names), rows)
+    if by_arrow:
+        return spark.createDataFrame(pa.Table.from_batches([with_types(batch, contract)]))
+    left = pa.array([None if row.faults else list(row.fields or ()) for row in rows], pa.list_(pa.string()))
+    nulls = [pa.nulls(len(rows), field.type) for field in with_types(batch, contract).schema if field.name in contract.names]
+    table = pa.table([batch.column("_line"), *nulls, left, batch.column("_faults")], ["_line", *contract.names, "_texts", "_faults"])
+    return spark.createDataFrame(table)

@@ -61,11 +61,6 @@ class Layout:
         return tuple(sorted((name, at) for at, name in enumerate(self.names) if name not in known))
 
     @cached_property
-    def is_plain(self) -> bool:
-        """Whether a record without quotes is its columns joined by commas, so that its text need not be kept."""
-        return self.names == self.columns and self.delimiter == ","
-
-    @cached_property
     def schema(self) -> pa.Schema:
         """The schema of the record batches."""
         return rows_schema(self.columns)
@@ -78,13 +73,11 @@ def rows_schema(columns: tuple[str, ...]) -> pa.Schema:
     return pa.schema([("_line", pa.int64()), *texts, ("_extra", EXTRA), ("_raw", _STRING), ("_faults", FAULTS)])
 
 
-def batch_of_cells(layout: Layout, first_line: int, cells: Sequence[pa.Array], raw: pa.Array | None) -> pa.RecordBatch:
-    """Make a batch of good rows on consecutive lines from whole columns in file order. `raw` is needed for quoted text only."""
+def batch_of_cells(layout: Layout, first_line: int, cells: Sequence[pa.Array], raw: pa.Array) -> pa.RecordBatch:
+    """Make a batch of good rows on consecutive lines from whole columns in file order, and the text of each row."""
     count = len(cells[0])
     lines = pc.add(_counting(count), pa.scalar(first_line, pa.int64()))
     columns = [pa.nulls(count, _STRING) if at is None else cells[at] for at in layout.positions]
-    if raw is None:
-        raw = pa.nulls(count, _STRING) if layout.is_plain else pc.binary_join_element_wise(*cells, layout.delimiter)
     return pa.RecordBatch.from_arrays(
         [lines, *columns, _extra_of_cells(layout, cells, count), raw, pa.nulls(count, FAULTS)], schema=layout.schema
     )
@@ -117,13 +110,18 @@ def _extra_of_cells(layout: Layout, cells: Sequence[pa.Array], count: int) -> pa
         return pa.nulls(count, EXTRA)
     width = len(layout.extra)
     names = pa.array([name for name, _ in layout.extra], _STRING)
-    # Row by row from column by column: entry i of the map is row i // width of extra column i % width.
     entries = _counting(count * width)
-    row = pc.divide(entries, width)
-    column = pc.subtract(entries, pc.multiply(row, width))
-    values = pa.concat_arrays([cells[at] for _, at in layout.extra]).take(pc.add(pc.multiply(column, count), row))
+    column = pc.subtract(entries, pc.multiply(pc.divide(entries, width), width))
     offsets = pc.multiply(_counting(count + 1), width).cast(pa.int32())
-    return pa.MapArray.from_arrays(offsets, names.take(column), values)
+    return pa.MapArray.from_arrays(offsets, names.take(column), interleaved([cells[at] for _, at in layout.extra], count))
+
+
+def interleaved(columns: Sequence[pa.Array], count: int) -> pa.Array:
+    """Return the values of columns of `count` rows row by row."""
+    entries = _counting(count * len(columns))
+    row = pc.divide(entries, len(columns))
+    column = pc.subtract(entries, pc.multiply(row, len(columns)))
+    return pa.concat_arrays(columns).take(pc.add(pc.multiply(column, count), row))
 
 
 def _counting(count: int) -> pa.Array:

@@ -8,11 +8,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from app.core.contract import Contract
-from app.core.enrich import DIMENSIONS, Frames, missing_keys, with_known_flags
+from app.core.enrich import DIMENSIONS, Frames, all_known, missing_keys, with_known_flags
 from app.core.quality import named, with_rules, with_typed_columns
 
 LOADED, PENDING, REJECTED, SPLIT = "loaded", "pending", "rejected", "split"
-LOADED_OR_PENDING = f"if(size({missing_keys()}) > 0, '{PENDING}', '{LOADED}')"
+LOADED_OR_PENDING = f"if({all_known()}, '{LOADED}', '{PENDING}')"
 
 
 def sales_columns(contract: Contract) -> list[str]:

@@ -30,7 +30,7 @@ def check_contract(spark: SparkSession, contract: Contract) -> None:
         ContractError: a rule does not parse, names an unknown column or is no condition; a column's name is taken; or a column that
             the marts are made of would not fit them.
     """
-    columns = fact_columns(contract)
+    columns = [*fact_columns(contract), "batch_key"]
     taken = sorted({name for name in columns if columns.count(name) > 1})
     if taken:
         raise ContractError(

@@ -73,10 +73,16 @@ def with_known_flags(rows: DataFrame, dimensions: Frames) -> DataFrame:
     return rows.withColumns({d.known_flag: F.expr(f"coalesce({d.known_flag}, false)") for d in DIMENSIONS})
 
 
+def all_known() -> str:
+    """Return the SQL of whether the row's key is in every required dimension."""
+    return "(" + " AND ".join(d.known_flag for d in DIMENSIONS if d.required) + ")"
+
+
 def missing_keys() -> str:
     """Return the SQL of the names of the required dimensions that do not know the row's key, as an array."""
     names = ", ".join(f"if({d.known_flag}, NULL, '{d.table}')" for d in DIMENSIONS if d.required)
-    return f"array_compact(array({names}))"
+    # Spark does not compile the making of such a list; nearly all rows need none.
+    return f"if({all_known()}, cast(array() AS array<string>), array_compact(array({names})))"
 
 
 def enrich_with_dimensions(rows: DataFrame, dimensions: Frames) -> DataFrame:
@@ -93,7 +99,7 @@ def enrich_with_dimensions(rows: DataFrame, dimensions: Frames) -> DataFrame:
 
 
 def fact_columns(contract: Contract) -> list[str]:
-    """Return the columns of the fact Parquet in order; the last three are the partition columns."""
+    """Return the columns of a fact row in order; the last two are partition columns, as is the batch's key."""
     attributes = [column for dimension in DIMENSIONS for column in dimension.fact_columns.values()]
     own = [name for name in contract.names if name != "store_id"]
-    return [*own, *attributes, contract.settings.extra_columns, "_warnings", "_file_id", "_line", "sales_month", "store_id", "batch_key"]
+    return [*own, *attributes, contract.settings.extra_columns, "_warnings", "_file_id", "_line", "sales_month", "store_id"]

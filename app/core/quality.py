@@ -5,14 +5,15 @@ A value that does not convert *exactly* is a fault: Spark's own casts would turn
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from app.core.contract import BLANKS, Contract, Rule
 from app.core.contract import Column as ContractColumn
-from app.core.contract import Contract, Rule
 
 FAULT_TYPE = "array<struct<code:string,column:string,value:string>>"
-BLANKS = " \t\r\n\u00a0"
 # '5.0' is exactly 5, and what spreadsheets and pandas write for an integer column with gaps.
 # \z and not $, before which Java lets a last line break pass.
 INT_PATTERN = r"^[+-]?[0-9]+(\.0*)?\z"
@@ -25,16 +26,17 @@ ROW_FAULTS = ("NULL_VALUE", "INVALID_INT", "INVALID_DECIMAL", "INVALID_DATE", "O
 
 
 def with_typed_columns(rows: DataFrame, contract: Contract) -> DataFrame:
-    """Convert the contract's columns from text to their types.
+    """Convert the rows that still have their texts, and name what is wrong with them.
 
-    Needs the contract's columns as strings and `_faults`; replaces the columns and appends to `_faults`. Same rows. A row that
-    already has a structural fault gets no further ones: its fields may not be what their names say.
+    Needs the contract's columns, `_texts` (the row's texts in the contract's order; NULL: its columns are converted, or it has a
+    structural fault and gets no further ones, as its fields may not be what their names say) and `_faults`. Same rows.
     """
-    texts = {column.name: _text(column) for column in contract.columns}
+    texts = {column.name: _text(column, f"_texts[{at}]") for at, column in enumerate(contract.columns)}
     typed = {column.name: _typed(column, texts[column.name]) for column in contract.columns}
     faults = [_fault(column, texts[column.name], typed[column.name]) for column in contract.columns]
-    found = f"if(size(_faults) > 0, _faults, array_compact(cast(array({', '.join(faults)}) AS {FAULT_TYPE})))"
-    return rows.withColumns({name: F.expr(sql) for name, sql in {**typed, "_faults": found}.items()})
+    found = {name: f"if(_texts IS NULL, {named(name)}, {sql})" for name, sql in typed.items()}
+    found["_faults"] = f"if(_texts IS NULL, _faults, array_compact(cast(array({', '.join(faults)}) AS {FAULT_TYPE})))"
+    return rows.withColumns({name: F.expr(sql) for name, sql in found.items()})
 
 
 def with_rules(rows: DataFrame, contract: Contract) -> DataFrame:
@@ -44,14 +46,15 @@ def with_rules(rows: DataFrame, contract: Contract) -> DataFrame:
     `_warnings`, the names of broken `warn` rules (NULL when there are none). Same rows. As with an SQL CHECK, a rule that is
     unknown because a value is NULL is not broken.
     """
-    rejects = [_rule_fault(rule) for rule in contract.rules if rule.on_fail == "reject"]
-    warnings = [f"if({_broken(rule)}, {quoted(rule.name)}, NULL)" for rule in contract.rules if rule.on_fail == "warn"]
-    faults = f"if(size(_faults) = 0, array_compact(cast(array({', '.join(rejects)}) AS {FAULT_TYPE})), _faults)"
-    warned = f"array_compact(cast(array({', '.join(warnings)}) AS array<string>))"
+    rejecting = [rule for rule in contract.rules if rule.on_fail == "reject"]
+    warning = [rule for rule in contract.rules if rule.on_fail == "warn"]
+    faults = f"cast(array({', '.join(map(_rule_fault, rejecting))}) AS {FAULT_TYPE})"
+    warnings = f"cast(array({', '.join(f'if({_broken(rule)}, {quoted(rule.name)}, NULL)' for rule in warning)}) AS array<string>)"
+    # Spark does not compile the making of such a list; nearly all rows need none.
     return rows.withColumns(
         {
-            "_faults": F.expr(faults),
-            "_warnings": F.expr(f"if(size(_faults) = 0 AND size({warned}) > 0, {warned}, NULL)"),
+            "_faults": F.expr(f"if(size(_faults) > 0, _faults, if({_any_broken(rejecting)}, array_compact({faults}), NULL))"),
+            "_warnings": F.expr(f"if(size(_faults) > 0, NULL, if({_any_broken(warning)}, array_compact({warnings}), NULL))"),
         }
     )
 
@@ -70,9 +73,8 @@ def named(column: str) -> str:
     return "`" + column.replace("`", "``") + "`"
 
 
-def _text(column: ContractColumn) -> str:
-    value = f"btrim({named(column.name)}, {quoted(BLANKS)})" if column.trim else named(column.name)
-    return f"nullif({value}, '')"
+def _text(column: ContractColumn, text: str) -> str:
+    return f"nullif({f'btrim({text}, {quoted(BLANKS)})' if column.trim else text}, '')"
 
 
 def _typed(column: ContractColumn, text: str) -> str:
@@ -126,6 +128,10 @@ def _why(column: ContractColumn, text: str) -> str:
 def _broken(rule: Rule) -> str:
     # On a line of its own: a comment at the end of the expression must not take the bracket along.
     return f"NOT ({rule.expression}\n)"
+
+
+def _any_broken(rules: Sequence[Rule]) -> str:
+    return " OR ".join(map(_broken, rules)) or "false"
 
 
 def _rule_fault(rule: Rule) -> str:

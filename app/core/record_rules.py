@@ -89,7 +89,7 @@ def row_of(record: Record, raw: bytes, line: int, layout: Layout) -> Row:
     if record.fields is None or len(record.fields) != len(layout.names) or "\0" in text:
         return _bad_row(record, raw, line, layout)
     if '"' not in text:
-        return Row(line, text.split(layout.delimiter), None if layout.is_plain else text)
+        return Row(line, text.split(layout.delimiter), text)
     return Row(line, [value.decode(layout.encoding) for value in record.fields], text)
 
 

@@ -47,11 +47,10 @@ def read_clean(piece: bytes, layout: Layout, limits: Limits, first_line: int) ->
         table = _read_arrow(text, layout)
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
-    has_quotes = b'"' in piece
-    if table.num_rows != lines or (has_quotes and not _has_clean_quotes(piece, layout, table)):
+    if table.num_rows != lines or (b'"' in piece and not _has_clean_quotes(piece, layout, table)):
         return None
     cells = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-    return batch_of_cells(layout, first_line, cells, _raw_lines(text, layout) if has_quotes else None)
+    return batch_of_cells(layout, first_line, cells, _raw_lines(text))
 
 
 def _has_clean_quotes(piece: bytes, layout: Layout, table: pa.Table) -> bool:
@@ -96,16 +95,14 @@ def _read_arrow(text: bytes, layout: Layout) -> pa.Table:
     )
 
 
-def _raw_lines(text: bytes, layout: Layout) -> pa.Array:
-    """Return the lines of a text without their line breaks; NULL for those that need not be kept."""
+def _raw_lines(text: bytes) -> pa.Array:
+    """Return the lines of a text without their line breaks."""
     codes = pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)])
     breaks = pc.indices_nonzero(pc.equal(codes, pa.scalar(ord("\n"), pa.uint8())))
     ends = pc.add(breaks, pa.scalar(1, pa.uint64())).cast(pa.int32())
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-    lines = pc.ascii_rtrim(pa.StringArray.from_buffers(len(ends), offsets.buffers()[1], pa.py_buffer(text)), characters="\r\n")
-    has_quote = pc.match_substring(lines, '"')
-    is_kept = has_quote.true_count == len(lines) or not layout.is_plain
-    return lines if is_kept else pc.if_else(has_quote, lines, pa.scalar(None, pa.string()))
+    lines = pa.StringArray.from_buffers(len(ends), offsets.buffers()[1], pa.py_buffer(text))
+    return pc.ascii_rtrim(lines, characters="\r\n")
 
 
 class RecordParser:

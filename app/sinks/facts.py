@@ -1,17 +1,36 @@
-"""Facts: partitioned Parquet on S3 through the magic committer (design: D4)."""
+"""Facts: partitioned Parquet on S3, written by the Python workers (docs/decisions/0008-facts-by-workers.md)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import DataFrame, Observation
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
+from pyspark.sql.types import IntegerType, LongType, StringType, StructType
 
 from app.config import S3Config
+from app.core.arrow_map import map_in_arrow
+from app.errors import TaskRepeated
 from app.prefixes import fact_part_prefix
 from app.sinks.marts import Totals
+from app.sinks.part_writer import PartWriter
 
-PARTITIONS = ("sales_month", "store_id", "batch_key")
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+else:
+    S3Client = Any
+
+_FILES = (
+    StructType()
+    .add("sales_month", StringType())
+    .add("store_id", IntegerType())
+    .add("rows", LongType())
+    .add("amount", StringType())
+    .add("attempt", IntegerType())
+    .add("stage", IntegerType())
+)
 
 
 def s3a(config: S3Config, prefix: str) -> str:
@@ -19,22 +38,33 @@ def s3a(config: S3Config, prefix: str) -> str:
     return f"s3a://{config.bucket}/{prefix.rstrip('/')}"
 
 
-def write_facts(facts: DataFrame, config: S3Config, amount_column: str = "total_cost") -> Totals:
-    """Write enriched rows below `<facts>/sales_month=/store_id=/batch_key=/`, few files per partition.
+def write_facts(
+    rows: DataFrame,
+    batch_key: str,
+    config: S3Config,
+    client_factory: Callable[[], S3Client],
+    complete: Callable[[DataFrame], DataFrame] = lambda rows: rows,
+    amount_column: str = "total_cost",
+) -> Totals:
+    """Write rows below `<facts>/sales_month=/store_id=/batch_key=/`, few files per partition.
 
-    Returns what really went into the files: rows and amount, observed behind the shuffle so that a repeated map task cannot
-    count twice.
+    Needs `sales_month` and `store_id`. `complete` makes fact rows of them, one of each, once they are where they will be written: what
+    it adds is neither shuffled nor sorted. Returns what really went into the files, as the workers that wrote them have counted it.
+
+    Raises:
+        TaskRepeated: Spark started a task again; what its first attempt wrote, or is writing still, must never count.
+        S3Unavailable: S3 stays out of reach.
+        S3Error: S3 refuses a request.
     """
-    observation = Observation()
-    (
-        facts.hint("rebalance", "sales_month", "store_id")
-        .observe(observation, F.count(F.lit(1)).alias("rows"), F.sum(amount_column).alias("amount"))
-        .write.mode("append")
-        .partitionBy(*PARTITIONS)
-        .parquet(s3a(config, config.facts_prefix))
-    )
-    seen = observation.get
-    return Totals(int(seen["rows"]), Decimal(seen["amount"] or 0))
+    placed = rows.hint("rebalance", "sales_month", "store_id").sortWithinPartitions("sales_month", "store_id")
+    writer = PartWriter(client_factory, config.bucket, partial(fact_part_prefix, config, batch_key=batch_key), amount_column)
+    # One row for each file of the batch.
+    files = map_in_arrow(complete(placed), writer, _FILES).collect()
+    tracker = rows.sparkSession.sparkContext.statusTracker()
+    stages = [tracker.getStageInfo(stage) for stage in {file["stage"] for file in files}]
+    if any(file["attempt"] for file in files) or any(stage is not None and stage.currentAttemptId for stage in stages):
+        raise TaskRepeated(f"batch {batch_key}: a task that writes facts was started again by Spark, after an executor was lost or failed")
+    return Totals(sum(file["rows"] for file in files), sum((Decimal(file["amount"]) for file in files), Decimal(0)))
 
 
 def part_prefix(config: S3Config, sales_month: str, store_id: int, batch_key: str) -> str:

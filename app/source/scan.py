@@ -6,14 +6,13 @@ the numbers. The frame is lazy: whoever uses it twice without persisting it read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, IntegerType, LongType, MapType, StringType, StructType
 
+from app.core.arrow_map import map_in_arrow
 from app.core.contract import Contract
 from app.core.record_rules import Limits
 from app.source.split_reader import SplitReader
@@ -24,10 +23,7 @@ if TYPE_CHECKING:
 else:
     S3Client = Any
 
-__all__ = ["Marker", "ScanFile", "Split", "broken_borders", "line_bases", "markers_of", "plan_splits", "raw_text", "scan"]
-
-
-ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+__all__ = ["Marker", "ScanFile", "Split", "broken_borders", "line_bases", "markers_of", "plan_splits", "scan"]
 
 
 class ScanSettings(Protocol):
@@ -60,17 +56,17 @@ def scan(
     """Read splits. One row per record (`_kind` row) and one marker row per split (`_kind` split).
 
     Columns: `_kind`, `_file_id`, `_split`, `_line` (of the record's first line, counted from 1 in the split: see `line_bases`), the
-    contract's columns as text (NULL where the file lacks the column or the row has `_faults`), `_extra` (extra columns by name,
-    NULL where the file has none), `_raw` (see `raw_text`), `_faults` (structural ones, NULL for good rows), `_marker` (see
-    `markers_of`). Rows of a file whose markers are not all OK, or with broken borders, do not count. `client_factory` is
-    pickled; it gives a worker process its client.
+    contract's columns (NULL where the file lacks the column or the row has `_faults`), `_texts` (see `app.core.arrow_types`), `_extra`
+    (extra columns by name, NULL where the file has none), `_raw` (the record's text without its last line break), `_faults`
+    (structural ones, NULL for good rows), `_marker` (see `markers_of`). Rows of a file whose markers are not all OK, or with broken
+    borders, do not count. `client_factory` is pickled; it gives a worker process its client.
     """
     bundles = bundle_splits(splits, settings.split_bytes, spark.sparkContext.defaultParallelism)
     limits = Limits(settings.max_record_lines, settings.max_record_bytes, settings.max_header_bytes)
     reader = SplitReader(contract, limits, client_factory, bundles)
     # One number per task: a partition of exactly the splits that were bundled, without a shuffle.
     tasks = spark.range(0, len(bundles), 1, max(1, len(bundles)))
-    rows = map_in_arrow(tasks, reader, _spark_schema(contract.names))
+    rows = map_in_arrow(tasks, reader, _spark_schema(contract))
     # Text, as every Column built here costs a handful of calls to the JVM: 40 ms of a small batch.
     return rows.selectExpr("if(_marker IS NULL, 'row', 'split') AS _kind", "*")
 
@@ -80,28 +76,11 @@ def markers_of(scanned: DataFrame) -> list[Marker]:
     return [Marker.from_json(row[0]) for row in scanned.where("_marker IS NOT NULL").select("_marker").collect()]
 
 
-def raw_text(contract: Contract) -> Column:
-    """Return the text of a record without its last line break. Needs `_raw` and the contract's columns as scanned.
-
-    `_raw` is NULL for a good row without quotes of a file that has exactly the contract's columns, in order, with commas.
-    """
-    return F.coalesce(F.col("_raw"), F.concat_ws(",", *[F.col(name) for name in contract.names]))
-
-
-def map_in_arrow(frame: DataFrame, function: ArrowFunction, schema: StructType) -> DataFrame:
-    """Do what DataFrame.mapInArrow does. That one insists on pandas, though neither it nor its workers use it."""
-    from pyspark.sql.udf import UserDefinedFunction
-    from pyspark.util import PythonEvalType
-
-    udf = UserDefinedFunction(function, schema, evalType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
-    call = udf(*[frame[name] for name in frame.columns])
-    return DataFrame(frame._jdf.mapInArrow(call._jc, False, None), frame.sparkSession)
-
-
-def _spark_schema(columns: Sequence[str]) -> StructType:
+def _spark_schema(contract: Contract) -> StructType:
     text = StringType()
     fault = StructType().add("code", text).add("column", text).add("value", text)
     schema = StructType().add("_file_id", LongType()).add("_split", IntegerType()).add("_line", LongType())
-    for name in columns:
-        schema = schema.add(name, text)
-    return schema.add("_extra", MapType(text, text)).add("_raw", text).add("_faults", ArrayType(fault)).add("_marker", text)
+    for field in contract.spark_schema():
+        schema = schema.add(field.name, field.dataType)
+    schema = schema.add("_texts", ArrayType(text)).add("_extra", MapType(text, text)).add("_raw", text)
+    return schema.add("_faults", ArrayType(fault)).add("_marker", text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from app.core.arrow_rows import rows_schema
+from app.core.arrow_types import typed_schema, with_types
 from app.core.contract import Contract
 from app.core.preamble import CachedMatcher, FileFault, Matcher, Preamble, read_preamble
 from app.core.record_rules import Limits
@@ -85,7 +85,7 @@ class SplitReader:
                     yield from _in_batches(waiting)
                     waiting, count = [], 0
         yield from _in_batches(waiting)
-        yield _marker_batch(markers, self.contract.names)
+        yield _marker_batch(markers, self.contract)
 
     def _open_ahead(self, splits: Sequence[Split]) -> Iterator[_Opened]:
         client, matcher = self.client_factory(), CachedMatcher(self.contract)
@@ -162,7 +162,7 @@ class SplitReader:
                 stop_at = None if split.end >= split.file.size else split.end - began_at
                 parser = RecordParser(preamble.layout, self.limits, first_line=before + 1, stop_at=stop_at)
                 for batch in _parsed(parser, opened.chunks):
-                    yield _with_origin(batch, split)
+                    yield _with_origin(with_types(batch, self.contract), split, self.contract)
                 opened.read_to_end()
                 marker = Marker(
                     file_id,
@@ -198,21 +198,20 @@ def _parsed(parser: RecordParser, chunks: Iterator[bytes]) -> Iterator[pa.Record
 
 
 @lru_cache(maxsize=16)
-def _batch_schema(columns: tuple[str, ...]) -> pa.Schema:
-    fields = [pa.field("_file_id", pa.int64()), pa.field("_split", pa.int32()), *rows_schema(columns), pa.field("_marker", pa.string())]
-    return pa.schema(fields)
+def _batch_schema(contract: Contract) -> pa.Schema:
+    origin = [pa.field("_file_id", pa.int64()), pa.field("_split", pa.int32())]
+    return pa.schema([*origin, *typed_schema(contract), pa.field("_marker", pa.string())])
 
 
-def _with_origin(rows: pa.RecordBatch, split: Split) -> pa.RecordBatch:
+def _with_origin(rows: pa.RecordBatch, split: Split, contract: Contract) -> pa.RecordBatch:
     count = rows.num_rows
     file_ids = pa.repeat(pa.scalar(split.file.file_id, pa.int64()), count)
     numbers = pa.repeat(pa.scalar(split.number, pa.int32()), count)
-    columns = tuple(rows.schema.names[1:-3])
-    return pa.RecordBatch.from_arrays([file_ids, numbers, *rows.columns, pa.nulls(count, pa.string())], schema=_batch_schema(columns))
+    return pa.RecordBatch.from_arrays([file_ids, numbers, *rows.columns, pa.nulls(count, pa.string())], schema=_batch_schema(contract))
 
 
-def _marker_batch(markers: Sequence[Marker], columns: tuple[str, ...]) -> pa.RecordBatch:
-    schema = _batch_schema(columns)
+def _marker_batch(markers: Sequence[Marker], contract: Contract) -> pa.RecordBatch:
+    schema = _batch_schema(contract)
     known = {
         "_file_id": [marker.file_id for marker in markers],
         "_split": [marker.split for marker in markers],

@@ -14,6 +14,7 @@ from scripts.bench.lineup import CONTENDERS
 from scripts.bench.servers import open_site
 from scripts.bench.suite import OURS, WORKLOADS, Results, chosen, run_cases, run_chained
 from scripts.bench.workloads.common import Setting
+from tests import class_archive
 
 RESULTS = Path(__file__).with_name("results")
 QUICK_SCALE = 0.005
@@ -47,7 +48,7 @@ def main() -> int:
     with open_site() as site:
         if args.quick:
             # Runs of seconds do not pay back what the JVM's second compiler costs.
-            site.variables["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1"
+            site.variables.update(class_archive.environment())
         setting = Setting(site, logs, args.scale)
         if args.quick and not wanted:
             for name in names:

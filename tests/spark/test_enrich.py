@@ -59,7 +59,7 @@ def facts(spark: SparkSession, contract: Contract) -> DataFrame:
     rows = spark.createDataFrame(sales, schema)
     assert rows.columns == sales_columns(contract)
     enriched = enrich_with_dimensions(rows, dimensions(spark))
-    return enriched.withColumn("batch_key", F.lit("7-1-1")).select(*fact_columns(contract)).localCheckpoint()
+    return enriched.select(*fact_columns(contract)).localCheckpoint()
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,6 @@ def test_facts_have_the_columns_of_both_outputs_and_their_lineage_in_order(facts
         "_line",
         "sales_month",
         "store_id",
-        "batch_key",
     ]
     assert set(facts.columns) >= CUSTOMER_FACTS | TEAM_FACTS
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from app.core.arrow_rows import Fault, Layout, Row, batch_of_rows
+from app.core.arrow_types import with_types
 from app.core.contract import Column, Contract, Rule
 from app.core.quality import with_rules, with_typed_columns
-from tests.frames import FAULTS
+from tests.frames import FAULTS, of_texts
 
 pytestmark = pytest.mark.spark
 
@@ -106,19 +108,23 @@ def cases(table: dict[str, dict[str, Any]], *kinds: str) -> list[tuple[str, str,
     return [(kind, text, expected) for kind in kinds or table for text, expected in table[kind].items()]
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["all by Spark", "plain ones by Arrow"])
+def by_arrow(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture(scope="module")
-def found(spark: SparkSession) -> dict[tuple[str, str | None], tuple[Any, list[tuple[str, str, str | None]]]]:
+def found(spark: SparkSession, by_arrow: bool) -> dict[tuple[str, str | None], tuple[Any, list[tuple[str, str, str | None]]]]:
     """Convert every text of the tables above at once: (kind, text) -> (value, faults)."""
     asked: list[tuple[str, str | None]] = [(kind, text) for kind, text, _ in cases(GOOD) + cases(BAD)]
     asked += [(kind, text) for kind in COLUMNS for text in (None, *(EMPTY if COLUMNS[kind].trim else ("",)))]
-    rows = [(at, *(text if kind == here else None for here in COLUMNS), None) for at, (kind, text) in enumerate(asked)]
-    schema = f"at int, {', '.join(f'{column.name} string' for column in COLUMNS.values())}, _faults {FAULTS}"
-    typed = spark.createDataFrame(rows, schema).transform(with_typed_columns, Contract(tuple(COLUMNS.values())))
-    collected = {row["at"]: row for row in typed.collect()}
+    contract = Contract(tuple(COLUMNS.values()))
+    frame = of_texts(spark, contract, [[text if kind == here else None for here in COLUMNS] for kind, text in asked], by_arrow=by_arrow)
+    collected = {row["_line"]: row for row in frame.transform(with_typed_columns, contract).collect()}
     assert len(collected) == len(asked)
     return {
-        (kind, text): (collected[at][COLUMNS[kind].name], [tuple(fault) for fault in collected[at]["_faults"]])
-        for at, (kind, text) in enumerate(asked)
+        (kind, text): (collected[at][COLUMNS[kind].name], [tuple(fault) for fault in collected[at]["_faults"] or ()])
+        for at, (kind, text) in enumerate(asked, 1)
     }
 
 
@@ -160,24 +166,22 @@ def codes(faults: Iterable[Any]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def rows(spark: SparkSession) -> dict[int, Any]:
+def rows(spark: SparkSession, by_arrow: bool) -> dict[int, Any]:
     """Convert rows of the contract above: number -> row."""
-    structural = [("WRONG_FIELD_COUNT", None, "3 of 4")]
     given = [
-        (1, "1", "abc", "2024-01-05", "1.50", None),
-        (2, None, "abc", "2024-01-05", "1.50", None),
-        (3, "", " ", NBSP, "\t", None),
-        (4, "x", "abcd", "2024-02-30", "1.555", None),
-        (5, "x", None, "2024-02-30", None, structural),
-        (6, "x", "abc", "2024-01-05", "1.50", []),
+        ("1", "abc", "2024-01-05", "1.50"),
+        (None, "abc", "2024-01-05", "1.50"),
+        ("", " ", NBSP, "\t"),
+        ("x", "abcd", "2024-02-30", "1.555"),
+        (None, None, None, None),
     ]
-    frame = spark.createDataFrame(given, f"at int, id string, name string, day string, price string, _faults {FAULTS}")
-    return {row["at"]: row for row in frame.transform(with_typed_columns, REQUIRED).collect()}
+    frame = of_texts(spark, REQUIRED, given, {5: [Fault("WRONG_FIELD_COUNT", None, "3 of 4")]}, by_arrow=by_arrow)
+    return {row["_line"]: row for row in frame.transform(with_typed_columns, REQUIRED).collect()}
 
 
-def test_a_sound_row_has_typed_values_and_an_empty_list_of_faults(rows: dict[int, Any]) -> None:
+def test_a_sound_row_has_typed_values_and_no_faults(rows: dict[int, Any]) -> None:
     assert (rows[1]["id"], rows[1]["name"], rows[1]["day"], rows[1]["price"]) == (1, "abc", date(2024, 1, 5), D("1.50"))
-    assert rows[1]["_faults"] == []
+    assert not rows[1]["_faults"]
 
 
 @pytest.mark.parametrize(("row", "columns"), [(2, ["id"]), (3, ["id", "name", "day", "price"])], ids=["absent", "blank"])
@@ -194,8 +198,26 @@ def test_a_row_with_a_structural_fault_gets_no_further_ones(rows: dict[int, Any]
     assert [tuple(fault) for fault in rows[5]["_faults"]] == [("WRONG_FIELD_COUNT", None, "3 of 4")]
 
 
-def test_an_empty_list_of_structural_faults_is_none(rows: dict[int, Any]) -> None:
-    assert codes(rows[6]["_faults"]) == [("INVALID_INT", "id")]
+def test_arrow_takes_what_is_written_plainly_and_nothing_else() -> None:
+    contract = Contract((Column("n", "int"), Column("d", "date", nullable=True), Column("p", "decimal(5,2)"), Column("s", "string")))
+    texts = [
+        ("-7", "2024-02-29", "-123.45", " a "),
+        ("7", "", "1", "b"),
+        ("1000000000", "", "1", "b"),
+        ("7", "2023-02-29", "1", "b"),
+        ("7", "", "1234", "b"),
+        ("7", "", "1.234", "b"),
+        ("7", "", "1", " "),
+        ("0x7", "", "1", "b"),
+        ("7", "0000-01-01", "1e1", "b"),
+    ]
+    batch = with_types(batch_of_rows(Layout(contract.names, contract.names), [Row(1, one) for one in texts]), contract)
+    plain = [row for row in batch.to_pylist() if row["_texts"] is None]
+    assert [tuple(row[name] for name in contract.names) for row in plain] == [
+        (-7, date(2024, 2, 29), D("-123.45"), "a"),
+        (7, None, D("1.00"), "b"),
+    ]
+    assert [tuple(row["_texts"]) for row in batch.to_pylist() if row["_texts"] is not None] == texts[2:]
 
 
 # Rules
@@ -242,7 +264,7 @@ def judged(spark: SparkSession) -> dict[str, Any]:
 
 
 def test_a_row_that_keeps_all_rules_has_neither_faults_nor_warnings(judged: dict[str, Any]) -> None:
-    assert (judged["good"]["_faults"], judged["good"]["_warnings"]) == ([], None)
+    assert (judged["good"]["_faults"], judged["good"]["_warnings"]) == (None, None)
 
 
 def test_a_broken_rule_is_a_fault_with_its_columns_and_their_values(judged: dict[str, Any]) -> None:
@@ -255,11 +277,11 @@ def test_all_broken_rules_of_a_row_are_named(judged: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["zero", "null", "text"])
 def test_a_rule_that_cannot_be_answered_is_not_broken_and_stops_nothing(judged: dict[str, Any], name: str) -> None:
-    assert (judged[name]["_faults"], judged[name]["_warnings"]) == ([], None)
+    assert (judged[name]["_faults"], judged[name]["_warnings"]) == (None, None)
 
 
 def test_a_warning_leaves_the_row_good_and_is_named(judged: dict[str, Any]) -> None:
-    assert judged["warned"]["_faults"] == []
+    assert judged["warned"]["_faults"] is None
     assert judged["warned"]["_warnings"] == ["in_time", "small", "product_known"]
 
 
@@ -277,4 +299,4 @@ def test_without_rules_nothing_is_broken(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(1, [])], f"a int, _faults {FAULTS}").transform(with_rules, Contract((Column("a", "int"),)))
     assert frame.schema["_warnings"].dataType.simpleString() == "array<string>"
     [row] = frame.collect()
-    assert (row["_faults"], row["_warnings"]) == ([], None)
+    assert (row["_faults"], row["_warnings"]) == (None, None)

@@ -30,7 +30,9 @@ def open_session(config: Config, *, magic: bool) -> SparkSession:
     jars = ",".join(str(path) for path in sorted((REPOSITORY / ".cache" / "ivy" / "jars").glob("*.jar")))
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "conf")
-    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {config.spark.driver_memory} --jars {jars} pyspark-shell"
+    # As in spark-submit.sh: that collector, unless one is chosen.
+    collector = "" if "GC" in os.environ.get("SPARK_SUBMIT_OPTS", "") else "--driver-java-options -XX:+UseParallelGC"
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {config.spark.driver_memory} {collector} --jars {jars} pyspark-shell"
     builder = SparkSession.builder.appName("bench").config("spark.ui.enabled", os.environ.get("BENCH_UI", "true"))
     for name, value in settings(config).items():
         if magic or name not in MAGIC_COMMITTER:

@@ -19,7 +19,7 @@ WATCHED_SECONDS = 120
 def first_commit(setting: Setting, contender: Contender) -> Sample:
     """Start on 100,000 waiting objects; watch for two minutes, or until half of them are loaded."""
     site = setting.site
-    files = setting.rows(OBJECTS, 2000)
+    files = setting.rows(OBJECTS, 500)
     data = DataSet("backlog", files * OBJECT_ROWS, files, ONE_MONTH, seed=6).make()
     site.reset()
     site.stage(data, data.name)

@@ -22,8 +22,9 @@ from scripts.bench.workloads.common import START_SECONDS, WARM, WORK_SECONDS, Se
 
 # Files in the ledger, rows in the customers mart; each history has as many batches and Parquet parts as a real one would have.
 HISTORIES = {"empty": (0, 0), "100k": (100_000, 0), "1m": (1_000_000, 5_000_000)}
-# Three rounds make 30.
+# Three rounds make 30; a quick run makes do with few.
 BATCHES = 10
+FEWEST = 3
 FILES_A_BATCH = 10
 MONTHS = "(SELECT DATE_FORMAT(DATE '2023-01-01' + INTERVAL seq MONTH, '%Y-%m') AS month FROM seq_0_to_23) m"
 
@@ -36,7 +37,8 @@ def with_history(name: str) -> Callable[[Setting, Contender], Sample]:
         site = _site(setting.site, f"{setting.site.config.mysql.database}_{name}", files, mart_rows)
         after = site.query("SELECT COALESCE(MAX(id), 0) FROM source_file")[0][0]
         # Never the same twice, as the ledger knows the content of every round before, and of runs that were cut.
-        data = DataSet("growth", BATCHES * 1000, BATCHES, TWO_YEARS, seed=10_000_000 + after).make()
+        count = setting.rows(BATCHES, FEWEST)
+        data = DataSet("growth", count * 1000, count, TWO_YEARS, seed=10_000_000 + after).make()
         warm = DataSet("warm", 1000, 1, WARM.period, seed=20_000_000 + after).make()
         sums = _sums(site)
         running = salestream.start(site, setting.logs / f"growth-{name}.log", after=after)
@@ -59,7 +61,7 @@ def with_history(name: str) -> Callable[[Setting, Contender], Sample]:
         wrong = "" if (seen := _sums(site)) == right else f"sums by month are {seen}, for {right}"
         extra = {"waits": [round(wait, 3) for wait in waits], "drop_to_commit_s": round(median(waits), 3), "cpu_s": round(gauge.cpu, 1)}
         history = {"ledger_rows": files, "mart_rows": mart_rows, "batch_s": [round(batch, 3) for batch in batches]}
-        return Sample(median(batches), data.rows // BATCHES, 1, gauge.peak_mb, not wrong, wrong[:500], extra | history)
+        return Sample(median(batches), data.rows // count, 1, gauge.peak_mb, not wrong, wrong[:500], extra | history)
 
     return run
 
