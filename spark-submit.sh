@@ -109,7 +109,9 @@ case "${spark_args[*]-} ${SPARK_SUBMIT_OPTS:-} ${JAVA_TOOL_OPTIONS:-}" in
   *-XX:+Use*GC*) ;;
   *) export SPARK_SUBMIT_OPTS="${SPARK_SUBMIT_OPTS:-} -XX:+UseParallelGC" ;;
 esac
-setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" \
+# A broadcast dimension takes one page on the heap, or four; of 8 MB each they would cost a full collection every second. Spark reads this
+# setting from the JVM's properties alone.
+setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" --conf spark.buffer.pageSize=1m \
   "${packages[@]}" --driver-memory "$memory" ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
   "$root/app/main.py" "$@" >&4 2>&3 3>&- 4>&- &
 job=$!

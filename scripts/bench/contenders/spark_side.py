@@ -32,7 +32,9 @@ def open_session(config: Config, *, magic: bool) -> SparkSession:
     os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "conf")
     # As in spark-submit.sh: that collector, unless one is chosen.
     collector = "" if "GC" in os.environ.get("SPARK_SUBMIT_OPTS", "") else "--driver-java-options -XX:+UseParallelGC"
-    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {config.spark.driver_memory} {collector} --jars {jars} pyspark-shell"
+    os.environ["PYSPARK_SUBMIT_ARGS"] = (
+        f"--driver-memory {config.spark.driver_memory} {collector} --conf spark.buffer.pageSize=1m --jars {jars} pyspark-shell"
+    )
     builder = SparkSession.builder.appName("bench").config("spark.ui.enabled", os.environ.get("BENCH_UI", "true"))
     for name, value in settings(config).items():
         if magic or name not in MAGIC_COMMITTER:
