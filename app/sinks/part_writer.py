@@ -6,6 +6,7 @@ Whether they count is decided by the ledger, as for everything that a batch writ
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ else:
 # Rows wait in memory until they are a row group of about this size; a file of about FILE_BYTES is closed and the next one begun.
 ROW_GROUP_BYTES = 64 << 20
 FILE_BYTES = 64 << 20
-# Requests on their way at a time: a round trip to S3 takes longer than the writing of a small file.
+# Requests on their way at a time, as a round trip to S3 takes longer than the writing of a small file, and their bytes.
 UPLOADS = 8
+UPLOADS_BYTES = 64 << 20
 
 RESULT = pa.schema(
     [
@@ -72,13 +74,13 @@ class PartWriter:
         files = _Files(self, context.taskAttemptId())
         done: list[dict[str, Any]] = []
         with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
-            running: list[Future[None]] = []
+            running: deque[tuple[int, Future[None]]] = deque()
             for key, body, figures in files.made_of(batches):
-                if len(running) >= UPLOADS:
-                    running.pop(0).result()
-                running.append(pool.submit(write_object, files.client, self.bucket, key, body.to_pybytes()))
+                while running and (len(running) >= UPLOADS or sum(size for size, _ in running) + len(body) > UPLOADS_BYTES):
+                    running.popleft()[1].result()
+                running.append((len(body), pool.submit(write_object, files.client, self.bucket, key, body)))
                 done.append(figures | {"attempt": context.attemptNumber(), "stage": context.stageId()})
-            for upload in running:
+            for _, upload in running:
                 upload.result()
         yield pa.RecordBatch.from_pylist(done, schema=RESULT)
 
@@ -92,7 +94,7 @@ class _Files:
         self._task = task
         self._number = 0
 
-    def made_of(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, pa.Buffer, dict[str, Any]]]:
+    def made_of(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
         """Yield key, body and figures of one file after the other."""
         file: _File | None = None
         for batch in batches:
@@ -106,7 +108,7 @@ class _Files:
         if file is not None:
             yield self._close(file)
 
-    def _close(self, file: _File) -> tuple[str, pa.Buffer, dict[str, Any]]:
+    def _close(self, file: _File) -> tuple[str, bytes, dict[str, Any]]:
         key = f"{self._writer.prefix_of(*file.place)}part-{self._task:05}-{self._number:04}.zstd.parquet"
         self._number += 1
         return key, file.close(), {**file.place._asdict(), "rows": file.rows, "amount": str(file.amount)}
@@ -140,11 +142,11 @@ class _File:
         if self._waiting_bytes >= ROW_GROUP_BYTES:
             self._write()
 
-    def close(self) -> pa.Buffer:
+    def close(self) -> bytes:
         """Return the bytes of the whole file."""
         self._write()
         self._parquet.close()
-        return self._sink.getvalue()
+        return bytes(self._sink.getvalue().to_pybytes())
 
     def _write(self) -> None:
         if self._waiting:

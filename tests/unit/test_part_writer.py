@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -145,3 +146,20 @@ def test_batches_are_read_as_they_come(client: Client) -> None:
 
     list(PartWriter(lambda: client, "salestream", partial(prefix, batch_key="5-1-1"), "total_cost")(batches()))
     assert len(client.objects) == 39
+
+
+def test_large_files_are_not_held_beside_each_other(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part_writer, "UPLOADS_BYTES", 1)
+    waiting = 0
+
+    def put_object(*, Bucket: str, Key: str, Body: bytes) -> None:
+        nonlocal waiting
+        waiting += 1
+        assert waiting == 1, f"{Bucket}/{Key} is sent while another file is"
+        client.objects[Key] = Body
+        time.sleep(0.01)
+        waiting -= 1
+
+    monkeypatch.setattr(client, "put_object", put_object)
+    assert len(write(client, *[batch(("1", "2024-01", store)) for store in range(10)])) == 10
+    assert len(client.objects) == 10
