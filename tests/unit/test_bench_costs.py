@@ -19,12 +19,12 @@ def test_a_file_costs_six_requests() -> None:
     assert {kind: count for kind, count in kinds.items() if count} == {"GET": 1, "HEAD": 3, "COPY": 1, "DELETE": 1}
 
 
-def test_a_partition_costs_three_requests() -> None:
+def test_a_partition_costs_one_request() -> None:
     kinds = {kind: difference(WIDE, ONE, kind, 115) for kind in ("GET", "HEAD", "COPY", "DELETE", "PUT", "POST uploads", "POST complete")}
-    assert {kind: count for kind, count in kinds.items() if count} == {"PUT": 1, "POST uploads": 1, "POST complete": 1}
+    assert {kind: count for kind, count in kinds.items() if count} == {"PUT": 1}
 
 
 def test_the_page_says_so() -> None:
     page = (ROOT / "docs" / "scaling.md").read_text()
     assert "3 HEAD, 1 COPY, 1 DELETE: 6 |" in page
-    assert "1 multipart upload of one part: 3 (start, part, complete) |" in page
+    assert "1 PUT for each 64 MB of Parquet |" in page
