@@ -105,7 +105,8 @@ fi
 # What a rehearsal prints is its result; what a run prints is its log.
 if [ -n "$is_rehearsal" ]; then exec 4>&1; else exec 4>&3; fi
 # The collector that gets most done in a small heap (docs/decisions/0007-speed.md), unless one is chosen: a JVM takes no two.
-case "${spark_args[*]-} ${SPARK_SUBMIT_OPTS:-} ${JAVA_TOOL_OPTIONS:-}" in
+defaults=$(cat "$SPARK_CONF_DIR/spark-defaults.conf" 2>/dev/null || true)
+case "${spark_args[*]-} ${SPARK_SUBMIT_OPTS:-} ${JAVA_TOOL_OPTIONS:-} ${JDK_JAVA_OPTIONS:-} $defaults" in
   *-XX:+Use*GC*) ;;
   *) export SPARK_SUBMIT_OPTS="${SPARK_SUBMIT_OPTS:-} -XX:+UseParallelGC" ;;
 esac

@@ -11,10 +11,9 @@ from app.core.marts import MARTS
 from app.ledger import Ledger
 from app.ledger_retention import ReplacedPart, mended_deleted, mended_objects, parts_deleted, replaced_parts
 from app.mysql import Tx
-from app.prefixes import pending_part_prefix, quarantine_part_prefix, quarantine_prefix
+from app.prefixes import fact_part_prefix, pending_part_prefix, quarantine_part_prefix, quarantine_prefix
 from app.s3 import NOT_NOTED, ObjectVersion, S3Client, list_all
 from app.s3_changes import abort_uploads, delete_below, delete_keys, delete_version
-from app.sinks.facts import part_prefix
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ def clear_replaced(ledger: Ledger, config: Config, client: S3Client) -> int:
 
 def replaced_objects(client: S3Client, config: Config, parts: Sequence[ReplacedPart]) -> list[ObjectVersion]:
     """Return the objects of replaced parts."""
-    prefixes = [part_prefix(config.s3, part.sales_month, part.store_id, part.batch_key) for part in parts]
+    prefixes = [fact_part_prefix(config.s3, part.sales_month, part.store_id, part.batch_key) for part in parts]
     return [found for prefix in prefixes for found in list_all(client, config.s3.bucket, prefix)]
 
 
@@ -127,7 +126,7 @@ def delete_page(tx: Tx, table: str, batch_key: str) -> bool:
 
 def _planned_prefixes(ledger: Ledger, config: Config, batch_key: str) -> list[str]:
     parts = ledger.planned_parts(batch_key)
-    facts = [part_prefix(config.s3, row["sales_month"], row["store_id"], batch_key) for row in parts["fact_part"]]
+    facts = [fact_part_prefix(config.s3, row["sales_month"], row["store_id"], batch_key) for row in parts["fact_part"]]
     rejected = [quarantine_part_prefix(config.s3, row["load_date"], row["reason"], batch_key) for row in parts["quarantine_part"]]
     pending = [pending_part_prefix(config.s3, batch_key) for _ in parts["pending_part"]]
     return facts + rejected + pending

@@ -56,18 +56,22 @@ def _write_marker(job: Job, attempt: Attempt) -> None:
 def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     failpoint("during_facts")
 
-    def complete(rows: DataFrame) -> DataFrame:
+    def enriched(rows: DataFrame) -> DataFrame:
         return enrich_with_dimensions(rows, evaluation.dimensions.frames).select(*fact_columns(job.contract))
 
-    def write(rows: DataFrame, complete: Callable[[DataFrame], DataFrame] = lambda rows: rows) -> Totals:
-        return write_facts(rows, attempt.batch_key, job.config.s3, job.clients, complete)
-
-    with step(attempt.batch_key, "facts", rows=sum(part.rows for part in evaluation.facts)):
-        if not evaluation.rewrite.kept:
-            return write(evaluation.rows(LOADED).select(*sales_columns(job.contract)), complete)
+    rows = evaluation.rows(LOADED).select(*sales_columns(job.contract)) if evaluation.rows_loaded else None
+    if evaluation.rewrite.kept:
+        # These are fact rows already, with the attributes of their day.
         kept = kept_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
-        loaded = complete(evaluation.rows(LOADED)) if evaluation.rows_loaded else None
-        return write(kept.unionByName(loaded, allowMissingColumns=True) if loaded is not None else kept)
+        rows = kept if rows is None else kept.unionByName(enriched(rows), allowMissingColumns=True)
+    assert rows is not None, "there are facts, so rows of them"
+    complete = _as_they_are if evaluation.rewrite.kept else enriched
+    with step(attempt.batch_key, "facts", rows=sum(part.rows for part in evaluation.facts)):
+        return write_facts(rows, complete, attempt.batch_key, job.config.s3, job.clients)
+
+
+def _as_they_are(rows: DataFrame) -> DataFrame:
+    return rows
 
 
 def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) -> Callable[[], None]:

@@ -21,7 +21,8 @@ from app.ledger import Ledger
 from app.ledger_operations import holding_parts, in_force, predecessors, small_parts, waiting_parts
 from app.ledger_types import Attempt, FactPart, LivePart, OperationKind
 from app.mysql import Tx
-from app.sinks.facts import part_prefix, s3a
+from app.prefixes import fact_part_prefix
+from app.sinks.facts import s3a
 from app.sinks.marts import Totals
 
 NOTHING = Totals(0, Decimal(0))
@@ -150,7 +151,7 @@ def removed_rows(spark: SparkSession, config: S3Config, rewrite: Rewrite, undo: 
 
 
 def _read(spark: SparkSession, config: S3Config, parts: Sequence[LivePart]) -> DataFrame:
-    paths = [s3a(config, part_prefix(config, part.sales_month, part.store_id, part.batch_key)) for part in parts]
+    paths = [s3a(config, fact_part_prefix(config, part.sales_month, part.store_id, part.batch_key)) for part in parts]
     # Parts of different contracts may differ in their columns: none of those may get lost.
     rows = spark.read.option("basePath", s3a(config, config.facts_prefix)).option("mergeSchema", "true").parquet(*paths)
     return rows.withColumns(
@@ -201,4 +202,4 @@ def _check_files(undo: Undo, found: Mapping[int, int]) -> None:
 
 
 def _name(config: S3Config, part: LivePart) -> str:
-    return f"s3://{config.bucket}/{part_prefix(config, part.sales_month, part.store_id, part.batch_key)}"
+    return f"s3://{config.bucket}/{fact_part_prefix(config, part.sales_month, part.store_id, part.batch_key)}"

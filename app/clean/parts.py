@@ -10,10 +10,9 @@ from functools import partial
 from app.clean.sweep import PAGE_KEYS, Removal, Sweep, statement, total
 from app.ledger_operations import marks
 from app.ledger_retention import IS_REPLACED, MendedObject, ReplacedPart, mended_deleted, mended_objects, parts_deleted
-from app.prefixes import mended_prefix, pending_part_prefix, quarantine_part_prefix
+from app.prefixes import fact_part_prefix, mended_prefix, pending_part_prefix, quarantine_part_prefix
 from app.s3 import NOT_NOTED, ObjectVersion, head, is_same_version, list_all
 from app.s3_changes import delete_version
-from app.sinks.facts import part_prefix
 from app.verify.scratch import batched
 
 PAGE_PARTS = 500
@@ -36,7 +35,7 @@ def replaced_facts(sweep: Sweep) -> Iterator[Removal]:
         # A batch may have thousands of parts.
         for page in batched(rows, PAGE_PARTS):
             parts = [ReplacedPart(row["batch_key"], row["sales_month"], int(row["store_id"])) for row in page]
-            prefixes = [part_prefix(sweep.config.s3, part.sales_month, part.store_id, part.batch_key) for part in parts]
+            prefixes = [fact_part_prefix(sweep.config.s3, part.sales_month, part.store_id, part.batch_key) for part in parts]
             gone = [_remove_folder(sweep, prefix) for prefix in prefixes]
             sweep.note(partial(parts_deleted, parts=parts))
             yield from gone

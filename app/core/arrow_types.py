@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from functools import lru_cache, reduce
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.core.arrow_rows import interleaved, rows_schema
-from app.core.contract import BLANKS, Column, Contract
+from app.core.arrow_rows import interleaved
+from app.core.contract import Column, Contract
 
+# What `trim` takes away.
+BLANKS = " \t\r\n\u00a0"
 _TEXTS = pa.list_(pa.string())
 _NOTHING = pa.scalar(None, pa.string())
 # Nine and eighteen digits fit whatever they are.
@@ -24,27 +26,32 @@ _INTEGERS = {"int": (pa.int32(), r"^-?[0-9]{1,9}$"), "bigint": (pa.int64(), r"^-
 _ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
-@lru_cache(maxsize=16)
-def typed_schema(contract: Contract) -> pa.Schema:
-    """Return the schema of typed rows: that of scanned rows with the contract's types, and `_texts` behind the contract's columns."""
-    line, *_, extra, raw, faults = rows_schema(contract.names)
+def typed_schema(rows: pa.Schema, contract: Contract) -> pa.Schema:
+    """Return the schema of scanned rows with the contract's types, and `_texts` behind the contract's columns."""
+    first, last = _place(rows, contract)
     columns = [pa.field(column.name, _arrow_type(column)) for column in contract.columns]
-    return pa.schema([line, *columns, pa.field("_texts", _TEXTS), extra, raw, faults])
+    fields = list(rows)
+    return pa.schema([*fields[:first], *columns, pa.field("_texts", _TEXTS), *fields[last:]])
 
 
 def with_types(rows: pa.RecordBatch, contract: Contract) -> pa.RecordBatch:
     """Convert the contract's columns of scanned rows from text to their types.
 
-    Adds `_texts`: NULL for a row whose columns are converted, or that has faults; else the row's texts in the contract's order, and its
-    columns mean nothing. Same rows.
+    Needs the contract's columns beside each other, in order, and `_faults`. Adds `_texts`: NULL for a row whose columns are converted,
+    or that has faults; else the row's texts in the contract's order, and its columns mean nothing. Same rows.
     """
-    schema = typed_schema(contract)
-    line, *texts, extra, raw, faults = rows.columns
+    first, last = _place(rows.schema, contract)
+    texts = rows.columns[first:last]
     converted = [_converted(column, text) for column, text in zip(contract.columns, texts, strict=True)]
     plain = reduce(pc.and_, (is_plain for _, is_plain in converted))
-    is_left = pc.and_(pc.invert(plain), faults.is_null())
-    values = [value for value, _ in converted]
-    return pa.RecordBatch.from_arrays([line, *values, _texts_of(texts, is_left), extra, raw, faults], schema=schema)
+    left = _texts_of(texts, pc.and_(pc.invert(plain), rows.column("_faults").is_null()))
+    columns = [*rows.columns[:first], *(value for value, _ in converted), left, *rows.columns[last:]]
+    return pa.RecordBatch.from_arrays(columns, schema=typed_schema(rows.schema, contract))
+
+
+def _place(rows: pa.Schema, contract: Contract) -> tuple[int, int]:
+    first = rows.get_field_index(contract.names[0])
+    return first, first + len(contract.columns)
 
 
 def _arrow_type(column: Column) -> pa.DataType:

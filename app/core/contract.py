@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # Columns that rules may use beside the contract's own: the day the batch was claimed, and whether the product is known.
 TECHNICAL_COLUMNS = ("_batch_date", "_product_known")
-# What `trim` takes away.
-BLANKS = " \t\r\n\u00a0"
 # A rule's name is a reason code, which is a key in MySQL.
 MOST_RULE_CHARS = 60
 _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from app.core.contract import BLANKS, Contract, Rule
+from app.core.arrow_types import BLANKS
 from app.core.contract import Column as ContractColumn
+from app.core.contract import Contract, Rule
 
 FAULT_TYPE = "array<struct<code:string,column:string,value:string>>"
 # '5.0' is exactly 5, and what spreadsheets and pandas write for an integer column with gaps.

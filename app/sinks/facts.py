@@ -8,29 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
-from pyspark.sql.types import IntegerType, LongType, StringType, StructType
 
 from app.config import S3Config
 from app.core.arrow_map import map_in_arrow
 from app.errors import TaskRepeated
 from app.prefixes import fact_part_prefix
 from app.sinks.marts import Totals
-from app.sinks.part_writer import PartWriter
+from app.sinks.part_writer import RESULT, PartWriter
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 else:
     S3Client = Any
-
-_FILES = (
-    StructType()
-    .add("sales_month", StringType())
-    .add("store_id", IntegerType())
-    .add("rows", LongType())
-    .add("amount", StringType())
-    .add("attempt", IntegerType())
-    .add("stage", IntegerType())
-)
 
 
 def s3a(config: S3Config, prefix: str) -> str:
@@ -40,11 +29,10 @@ def s3a(config: S3Config, prefix: str) -> str:
 
 def write_facts(
     rows: DataFrame,
+    complete: Callable[[DataFrame], DataFrame],
     batch_key: str,
     config: S3Config,
     client_factory: Callable[[], S3Client],
-    complete: Callable[[DataFrame], DataFrame] = lambda rows: rows,
-    amount_column: str = "total_cost",
 ) -> Totals:
     """Write rows below `<facts>/sales_month=/store_id=/batch_key=/`, few files per partition.
 
@@ -57,16 +45,11 @@ def write_facts(
         S3Error: S3 refuses a request.
     """
     placed = rows.hint("rebalance", "sales_month", "store_id").sortWithinPartitions("sales_month", "store_id")
-    writer = PartWriter(client_factory, config.bucket, partial(fact_part_prefix, config, batch_key=batch_key), amount_column)
+    writer = PartWriter(client_factory, config.bucket, partial(fact_part_prefix, config, batch_key=batch_key), "total_cost")
     # One row for each file of the batch.
-    files = map_in_arrow(complete(placed), writer, _FILES).collect()
+    files = map_in_arrow(complete(placed), writer, RESULT).collect()
     tracker = rows.sparkSession.sparkContext.statusTracker()
     stages = [tracker.getStageInfo(stage) for stage in {file["stage"] for file in files}]
     if any(file["attempt"] for file in files) or any(stage is not None and stage.currentAttemptId for stage in stages):
         raise TaskRepeated(f"batch {batch_key}: a task that writes facts was started again by Spark, after an executor was lost or failed")
     return Totals(sum(file["rows"] for file in files), sum((Decimal(file["amount"]) for file in files), Decimal(0)))
-
-
-def part_prefix(config: S3Config, sales_month: str, store_id: int, batch_key: str) -> str:
-    """Return the S3 prefix of one part."""
-    return fact_part_prefix(config, sales_month, store_id, batch_key)

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import ArrayType, IntegerType, LongType, MapType, StringType, StructType
 
 from app.core.arrow_map import map_in_arrow
 from app.core.contract import Contract
 from app.core.record_rules import Limits
-from app.source.split_reader import SplitReader
+from app.source.split_reader import SplitReader, batch_schema
 from app.source.splits import Marker, ScanFile, Split, broken_borders, bundle_splits, line_bases, plan_splits
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def scan(
     reader = SplitReader(contract, limits, client_factory, bundles)
     # One number per task: a partition of exactly the splits that were bundled, without a shuffle.
     tasks = spark.range(0, len(bundles), 1, max(1, len(bundles)))
-    rows = map_in_arrow(tasks, reader, _spark_schema(contract))
+    rows = map_in_arrow(tasks, reader, batch_schema(contract))
     # Text, as every Column built here costs a handful of calls to the JVM: 40 ms of a small batch.
     return rows.selectExpr("if(_marker IS NULL, 'row', 'split') AS _kind", "*")
 
@@ -74,13 +73,3 @@ def scan(
 def markers_of(scanned: DataFrame) -> list[Marker]:
     """Collect the markers of a scan, or of a frame that still carries `_marker`: one per split."""
     return [Marker.from_json(row[0]) for row in scanned.where("_marker IS NOT NULL").select("_marker").collect()]
-
-
-def _spark_schema(contract: Contract) -> StructType:
-    text = StringType()
-    fault = StructType().add("code", text).add("column", text).add("value", text)
-    schema = StructType().add("_file_id", LongType()).add("_split", IntegerType()).add("_line", LongType())
-    for field in contract.spark_schema():
-        schema = schema.add(field.name, field.dataType)
-    schema = schema.add("_texts", ArrayType(text)).add("_extra", MapType(text, text)).add("_raw", text)
-    return schema.add("_faults", ArrayType(fault)).add("_marker", text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from app.core.arrow_rows import rows_schema
 from app.core.arrow_types import typed_schema, with_types
 from app.core.contract import Contract
 from app.core.preamble import CachedMatcher, FileFault, Matcher, Preamble, read_preamble
@@ -82,10 +83,17 @@ class SplitReader:
                 waiting.append(batch)
                 count += batch.num_rows
                 if count >= BATCH_ROWS:
-                    yield from _in_batches(waiting)
+                    yield from self._typed(waiting)
                     waiting, count = [], 0
-        yield from _in_batches(waiting)
+        yield from self._typed(waiting)
         yield _marker_batch(markers, self.contract)
+
+    def _typed(self, parts: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Convert what many small files hold at once: the calls cost more than their rows."""
+        if parts:
+            whole = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+            for start in range(0, whole.num_rows, BATCH_ROWS):
+                yield with_types(whole.slice(start, BATCH_ROWS), self.contract)
 
     def _open_ahead(self, splits: Sequence[Split]) -> Iterator[_Opened]:
         client, matcher = self.client_factory(), CachedMatcher(self.contract)
@@ -162,7 +170,7 @@ class SplitReader:
                 stop_at = None if split.end >= split.file.size else split.end - began_at
                 parser = RecordParser(preamble.layout, self.limits, first_line=before + 1, stop_at=stop_at)
                 for batch in _parsed(parser, opened.chunks):
-                    yield _with_origin(with_types(batch, self.contract), split, self.contract)
+                    yield _with_origin(batch, split)
                 opened.read_to_end()
                 marker = Marker(
                     file_id,
@@ -197,21 +205,27 @@ def _parsed(parser: RecordParser, chunks: Iterator[bytes]) -> Iterator[pa.Record
     yield from parser.feed(b"", is_last=True)
 
 
+def batch_schema(contract: Contract) -> pa.Schema:
+    """Return the schema of the batches that a worker yields."""
+    return typed_schema(_text_schema(contract.names), contract)
+
+
 @lru_cache(maxsize=16)
-def _batch_schema(contract: Contract) -> pa.Schema:
-    origin = [pa.field("_file_id", pa.int64()), pa.field("_split", pa.int32())]
-    return pa.schema([*origin, *typed_schema(contract), pa.field("_marker", pa.string())])
+def _text_schema(columns: tuple[str, ...]) -> pa.Schema:
+    fields = [pa.field("_file_id", pa.int64()), pa.field("_split", pa.int32()), *rows_schema(columns), pa.field("_marker", pa.string())]
+    return pa.schema(fields)
 
 
-def _with_origin(rows: pa.RecordBatch, split: Split, contract: Contract) -> pa.RecordBatch:
+def _with_origin(rows: pa.RecordBatch, split: Split) -> pa.RecordBatch:
     count = rows.num_rows
     file_ids = pa.repeat(pa.scalar(split.file.file_id, pa.int64()), count)
     numbers = pa.repeat(pa.scalar(split.number, pa.int32()), count)
-    return pa.RecordBatch.from_arrays([file_ids, numbers, *rows.columns, pa.nulls(count, pa.string())], schema=_batch_schema(contract))
+    columns = tuple(rows.schema.names[1:-3])
+    return pa.RecordBatch.from_arrays([file_ids, numbers, *rows.columns, pa.nulls(count, pa.string())], schema=_text_schema(columns))
 
 
 def _marker_batch(markers: Sequence[Marker], contract: Contract) -> pa.RecordBatch:
-    schema = _batch_schema(contract)
+    schema = batch_schema(contract)
     known = {
         "_file_id": [marker.file_id for marker in markers],
         "_split": [marker.split for marker in markers],
@@ -219,10 +233,3 @@ def _marker_batch(markers: Sequence[Marker], contract: Contract) -> pa.RecordBat
     }
     nothing = [None] * len(markers)
     return pa.RecordBatch.from_arrays([pa.array(known.get(field.name, nothing), field.type) for field in schema], schema=schema)
-
-
-def _in_batches(parts: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    if parts:
-        whole = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
-        for start in range(0, whole.num_rows, BATCH_ROWS):
-            yield whole.slice(start, BATCH_ROWS)

@@ -1,0 +1,57 @@
+"""What ./spark-submit.sh hands to spark-submit, seen by a stand-in for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from app.config_reading import REPOSITORY
+
+# Writes what it was given; SPARK_HOME is where the script looks for it.
+STAND_IN = '#!/bin/bash\nprintf "%s\\n" "OPTS=$SPARK_SUBMIT_OPTS" "$@" >"$SPARK_HOME/given"\n'
+PARALLEL, G1 = "-XX:+UseParallelGC", "-XX:+UseG1GC"
+CHOSEN_BY = ("SPARK_SUBMIT_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")
+
+
+def given(home: Path, *args: str, **environment: str) -> list[str]:
+    """Start a run; return the options of the JVM and, behind them, the arguments."""
+    script = home / "bin" / "spark-submit"
+    script.parent.mkdir()
+    script.write_text(STAND_IN)
+    script.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if name not in CHOSEN_BY and not name.startswith("SPARK_")}
+    subprocess.run([REPOSITORY / "spark-submit.sh", *args], env=kept | {"SPARK_HOME": str(home)} | environment, check=True, timeout=60)
+    return (home / "given").read_text().splitlines()
+
+
+def test_a_run_gets_the_parallel_collector_and_small_pages(tmp_path: Path) -> None:
+    opts, *args = given(tmp_path, "run", "--once")
+    assert opts.split() == ["OPTS=", PARALLEL]
+    assert ("--conf", "spark.buffer.pageSize=1m") in pairwise(args)
+    assert args[-3:] == [str(REPOSITORY / "app" / "main.py"), "run", "--once"]
+
+
+def test_what_stands_before_the_dashes_comes_behind_our_own_settings_and_wins(tmp_path: Path) -> None:
+    _, *args = given(tmp_path, "--conf", "spark.buffer.pageSize=4m", "--", "run")
+    assert [arg for arg in args if arg.startswith("spark.buffer.pageSize=")] == ["spark.buffer.pageSize=1m", "spark.buffer.pageSize=4m"]
+
+
+@pytest.mark.parametrize("name", CHOSEN_BY)
+def test_a_collector_chosen_by_a_variable_is_left_alone(tmp_path: Path, name: str) -> None:
+    opts, *_ = given(tmp_path, "run", **{name: G1})
+    assert PARALLEL not in opts
+
+
+def test_a_collector_chosen_on_the_command_line_is_left_alone(tmp_path: Path) -> None:
+    opts, *_ = given(tmp_path, "--driver-java-options", G1, "--", "run")
+    assert PARALLEL not in opts
+
+
+def test_a_collector_chosen_in_sparks_defaults_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "spark-defaults.conf").write_text(f"spark.driver.extraJavaOptions {G1}\n")
+    opts, *_ = given(tmp_path, "run", SPARK_CONF_DIR=str(tmp_path))
+    assert PARALLEL not in opts
