@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pyspark import inheritable_thread_target
+import pyarrow as pa
+from pyspark import Broadcast, inheritable_thread_target
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from app.config import Config
 from app.core.enrich import DIMENSIONS, Dimension
+from app.core.lookup import Lookup, Lookups, doubled_keys
+from app.core.marts import attribute_columns
 from app.errors import DimensionError
 from app.failpoints import failpoint
 from app.mysql import Database, Tx
@@ -26,10 +28,17 @@ LOOKUP_KEYS = 1000
 
 @dataclass(frozen=True)
 class DimensionSet:
-    """All dimensions as of one refresh. `version` is the time of reading in ms since 1970."""
+    """All dimensions as of one refresh.
+
+    Attributes:
+        version: the time of reading in ms since 1970.
+        lookups: their rows, in the memory of every worker that asks for them.
+        schemas: the columns of each.
+    """
 
     version: int
-    frames: Mapping[str, DataFrame]
+    lookups: Broadcast[Lookups]
+    schemas: Mapping[str, pa.Schema]
 
 
 class Dimensions:
@@ -40,6 +49,7 @@ class Dimensions:
         self._config = config
         self._now_ms = now_ms
         self._current: DimensionSet | None = None
+        self._before: DimensionSet | None = None
 
     def current(self) -> DimensionSet:
         """Return the dimension set, read again when it is too old."""
@@ -58,31 +68,42 @@ class Dimensions:
         version = self._now_ms()
         failpoint("during_refresh")
         with ThreadPoolExecutor(len(DIMENSIONS)) as pool:
-            frames = list(pool.map(inheritable_thread_target(self._spark)(self._load), DIMENSIONS))
-        self._current = DimensionSet(version, {d.table: frame for d, frame in zip(DIMENSIONS, frames, strict=True)})
+            tables = list(pool.map(inheritable_thread_target(self._spark)(self._load), DIMENSIONS))
+        lookups: Lookups = {d.table: Lookup.of(table, d.key) for d, table in zip(DIMENSIONS, tables, strict=True)}
+        held = self._spark.sparkContext.broadcast(lookups)
+        if self._before is not None:
+            # A batch may still hold the set that is replaced now, but none an older one.
+            self._before.lookups.destroy()
+        self._before = self._current
+        self._current = DimensionSet(version, held, {name: lookup.rows.schema for name, lookup in lookups.items()})
         log.info("dimensions refreshed version=%d", version)
         return self._current
 
-    def _load(self, dimension: Dimension) -> DataFrame:
+    def _load(self, dimension: Dimension) -> pa.Table:
         columns = ", ".join(f"`{name}`" for name in (dimension.key, *dimension.columns))
         query = f"(SELECT {columns} FROM `{dimension.table}` WHERE `{dimension.key}` IS NOT NULL) AS d"
         frame = self._spark.read.format("jdbc").options(**jdbc_options(self._config.mysql), dbtable=query).load()
-        # A cached block that is evicted would be read again from a table that may have changed; a checkpoint is never recomputed.
-        pinned = frame.localCheckpoint(eager=True)
-        check_unique(pinned, dimension)
-        return pinned
+        table = lookup_rows(frame, dimension).toArrow()
+        check_unique(table, dimension)
+        return table
 
 
-def check_unique(frame: DataFrame, dimension: Dimension) -> None:
+def lookup_rows(frame: DataFrame, dimension: Dimension) -> DataFrame:
+    """Return what is looked up of a dimension table: its key as it is compared, its columns, and what the marts show of it. Same rows."""
+    key = f"cast(`{dimension.key}` AS {dimension.key_type}) AS `{dimension.key}`"
+    attributes = [f"{sql} AS `{name}`" for name, sql in attribute_columns(dimension.table).items()]
+    return frame.selectExpr(key, *[f"`{name}`" for name in dimension.columns], *attributes)
+
+
+def check_unique(rows: pa.Table, dimension: Dimension) -> None:
     """Prove that a dimension has each key once.
 
     Raises:
         DimensionError: it has not; the first such keys are named.
     """
-    doubled = frame.groupBy(dimension.key).count().where(F.col("count") > 1).orderBy(dimension.key).limit(5).collect()
+    doubled = doubled_keys(rows, dimension.key, limit=5)
     if doubled:
-        keys = ", ".join(str(row[dimension.key]) for row in doubled)
-        raise DimensionError(f"table {dimension.table} holds {dimension.key} {keys} more than once")
+        raise DimensionError(f"table {dimension.table} holds {dimension.key} {', '.join(map(str, doubled))} more than once")
 
 
 def any_key_known(db: Database, missing: Mapping[str, set[int]]) -> bool:

@@ -42,6 +42,9 @@ from app.verdicts import (
 
 log = logging.getLogger(__name__)
 
+# Rows that a task writes in less time than a shuffle takes.
+SMALL_ROWS = 20_000
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -79,7 +82,14 @@ class Evaluation:
     def rows(self, outcome: str) -> DataFrame:
         """Return the rows of one outcome."""
         assert self.frame is not None, "nothing was read, so there are no rows of any outcome"
-        return self.frame.where(F.col("_outcome") == outcome)
+        rows = self.frame.where(F.col("_outcome") == outcome)
+        # In one partition nothing needs a shuffle, which costs more than what a second task saves.
+        return rows.coalesce(1) if self.is_small else rows
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all that is written is done soonest by one task for each output."""
+        return sum(file.rows_read for file in self.files) + self.rewrite.kept_totals.rows <= SMALL_ROWS
 
     def outcome(self) -> Outcome:
         """Return what the batch is about to make true."""
@@ -147,7 +157,7 @@ def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan
     if undo.waiting:
         rows = job.spark.read.parquet(*(s3a(job.config.s3, pending_part_prefix(job.config.s3, key)) for key in undo.waiting))
         waiting = rows.where(~F.col("_file_id").isin(sorted(undo.files))) if undo.files else rows
-        frames.append(classify_pending(waiting, dimensions.frames))
+        frames.append(classify_pending(waiting, dimensions.lookups))
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames) if frames else None
 
 
@@ -155,10 +165,10 @@ def _scanned(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan) -
     files = [ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size) for f in attempt.files if plan.is_open(f.id)]
     stream = job.config.stream
     splits = plan_splits(files, stream.split_bytes, whole=frozenset(plan.whole))
-    rows = scan(job.spark, splits, job.contract, stream, job.clients)
+    rows = scan(job.spark, splits, job.contract, stream, dimensions.lookups, job.clients)
     if attempt.is_mending:
         rows = rows.transform(with_mended_lines)
-    return classify_scanned(rows, job.contract, dimensions.frames, attempt.planned_at.date())
+    return classify_scanned(rows, job.contract, attempt.planned_at.date())
 
 
 def _take(job: Job, attempt: Attempt, frame: DataFrame | None, dimensions: DimensionSet, plan: Plan, undo: Undo) -> Evaluation | None:

@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from decimal import Decimal
 from uuid import uuid4
 
+import pyarrow as pa
 from pyspark import inheritable_thread_target
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
+from app.core.arrow_map import map_in_arrow
 from app.core.classify import LOADED, PENDING, REJECTED, missing_key_rows, sales_columns
-from app.core.enrich import DIMENSIONS, enrich_with_dimensions, fact_columns
+from app.core.enrich import FactRows, fact_columns, fact_schema
 from app.core.marts import MARTS, Mart, to_delta, to_net_delta, with_mart_attributes
 from app.evaluate import Evaluation
 from app.failpoints import failpoint
@@ -56,21 +59,22 @@ def _write_marker(job: Job, attempt: Attempt) -> None:
 def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     failpoint("during_facts")
 
-    def enriched(rows: DataFrame) -> DataFrame:
-        return enrich_with_dimensions(rows, evaluation.dimensions.frames).select(*fact_columns(job.contract))
-
     rows = evaluation.rows(LOADED).select(*sales_columns(job.contract)) if evaluation.rows_loaded else None
+    made = FactRows(evaluation.dimensions.lookups, fact_columns(job.contract))
+    complete = made.of
     if evaluation.rewrite.kept:
         # These are fact rows already, with the attributes of their day.
         kept = kept_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
-        rows = kept if rows is None else kept.unionByName(enriched(rows), allowMissingColumns=True)
+        if rows is not None:
+            schema = fact_schema(to_arrow_schema(rows.schema), evaluation.dimensions.schemas, made.columns)
+            kept = kept.unionByName(map_in_arrow(rows, made, schema), allowMissingColumns=True)
+        rows, complete = kept, _as_they_are
     assert rows is not None, "there are facts, so rows of them"
-    complete = _as_they_are if evaluation.rewrite.kept else enriched
     with step(attempt.batch_key, "facts", rows=sum(part.rows for part in evaluation.facts)):
-        return write_facts(rows, complete, attempt.batch_key, job.config.s3, job.clients)
+        return write_facts(rows, complete, attempt.batch_key, job.config.s3, job.clients, is_small=evaluation.is_small)
 
 
-def _as_they_are(rows: DataFrame) -> DataFrame:
+def _as_they_are(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows
 
 
@@ -91,8 +95,7 @@ def mart_deltas(job: Job, evaluation: Evaluation, mart: Mart) -> DataFrame:
         deltas = to_net_delta(evaluation.rows(LOADED) if evaluation.rows_loaded else None, removed, mart)
     else:
         deltas = to_delta(evaluation.rows(LOADED), mart)
-    key = next(d.key for d in DIMENSIONS if d.table == mart.dimension)
-    return with_mart_attributes(deltas, evaluation.dimensions.frames[mart.dimension], mart, key)
+    return with_mart_attributes(deltas, mart, evaluation.dimensions.lookups)
 
 
 def _write_quarantine(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 from app.core.arrow_rows import Fault, Layout, Row, batch_of_rows
 from app.core.arrow_types import with_types
 from app.core.contract import Contract
+from app.core.enrich import DIMENSIONS
+from app.core.lookup import Lookup, Lookups
+from app.dimensions import lookup_rows
 
 FAULTS = "array<struct<code:string,column:string,value:string>>"
 
@@ -42,18 +46,38 @@ def dimensions(spark: SparkSession, *customers: tuple[Any, ...]) -> dict[str, Da
     }
 
 
+@dataclass(frozen=True)
+class Held:
+    """Stands for the broadcast variable of a batch."""
+
+    value: Lookups
+
+
+def lookups(spark: SparkSession, *customers: tuple[Any, ...]) -> Held:
+    """Make the lookups of the dimensions above."""
+    frames = dimensions(spark, *customers)
+    return Held({d.table: Lookup.of(lookup_rows(frames[d.table], d).toArrow(), d.key) for d in DIMENSIONS})
+
+
+def _known(row: Mapping[str, Any]) -> int:
+    """Tell by hand which keys of a row the dimensions above know."""
+    known = {"customer_id": ("1", "2"), "store_id": ("121", "122"), "sales_person_id": ("1", "2"), "product_name": ("sugar", "maida")}
+    return sum(1 << at for at, (name, keys) in enumerate(known.items()) if row[name] in keys)
+
+
 def scanned(spark: SparkSession, contract: Contract, *rows: dict[str, Any]) -> DataFrame:
     """Make rows as `scan` yields them: a good row each, but for what is given; `_line` counts them from 1."""
     columns = ", ".join(f"{column.name} {column.type}" for column in contract.columns)
     own = {"_kind": "row", "_file_id": 7, "_split": 0, "_extra": None, "_raw": "the text", "_faults": None, "_marker": None}
     made = [GOOD | own | {"_line": at} | row for at, row in enumerate(rows, 1)]
     for row in made:
+        row["_known"] = None if row["_marker"] else _known(row)
         row["_texts"] = None if row["_faults"] or row["_marker"] else [row[name] for name in contract.names]
         row |= dict.fromkeys(contract.names)
-    names = ("_kind", "_file_id", "_split", "_line", *contract.names, "_texts", "_extra", "_raw", "_faults", "_marker")
+    names = ("_kind", "_file_id", "_split", "_line", *contract.names, "_texts", "_extra", "_raw", "_faults", "_marker", "_known")
     schema = (
         f"_kind string, _file_id bigint, _split int, _line bigint, {columns}, _texts array<string>, _extra map<string,string>,"
-        f" _raw string, _faults {FAULTS}, _marker string"
+        f" _raw string, _faults {FAULTS}, _marker string, _known tinyint"
     )
     return spark.createDataFrame([tuple(row[name] for name in names) for row in made], schema)
 

@@ -7,6 +7,7 @@ rules. Both give the same values: tests/spark/test_quality.py holds that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date
 from functools import reduce
@@ -23,6 +24,8 @@ _TEXTS = pa.list_(pa.string())
 _NOTHING = pa.scalar(None, pa.string())
 # Nine and eighteen digits fit whatever they are.
 _INTEGERS = {"int": (pa.int32(), r"^-?[0-9]{1,9}$"), "bigint": (pa.int64(), r"^-?[0-9]{1,18}$")}
+# As INT_PATTERN of app/core/quality.py, but for zeros that no number needs: Python converts no text of thousands of digits.
+_WHOLE_NUMBER = re.compile(r"([+-]?)0*([0-9]{1,19})(?:\.0*)?\Z", re.ASCII)
 _ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
@@ -47,6 +50,31 @@ def with_types(rows: pa.RecordBatch, contract: Contract) -> pa.RecordBatch:
     left = _texts_of(texts, pc.and_(pc.invert(plain), rows.column("_faults").is_null()))
     columns = [*rows.columns[:first], *(value for value, _ in converted), left, *rows.columns[last:]]
     return pa.RecordBatch.from_arrays(columns, schema=typed_schema(rows.schema, contract))
+
+
+def key_values(rows: pa.RecordBatch, contract: Contract, name: str) -> pa.Array:
+    """Return a column of keys, int64 or string, as app/core/quality.py will read it also from rows that are left to Spark.
+
+    Needs what `with_types` yields. What is no key is NULL: such a row will be rejected.
+    """
+    at = contract.names.index(name)
+    column = contract.columns[at]
+    values, texts = rows.column(name), rows.column("_texts")
+    if column.type != "string":
+        values = values.cast(pa.int64())
+    if texts.null_count == len(texts):
+        return values
+    left = pc.list_element(texts.drop_null(), at).to_pylist()
+    return pc.replace_with_mask(values, texts.is_valid(), pa.array([_key(column, text) for text in left], values.type))
+
+
+def _key(column: Column, text: str | None) -> str | int | None:
+    if text is not None and column.trim:
+        text = text.strip(BLANKS)
+    if not text or column.type == "string":
+        return text or None
+    number = int(found[1] + found[2]) if (found := _WHOLE_NUMBER.match(text)) else None
+    return number if number is not None and -(1 << 63) <= number < 1 << 63 else None
 
 
 def _place(rows: pa.Schema, contract: Contract) -> tuple[int, int]:

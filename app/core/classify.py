@@ -6,9 +6,12 @@ from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
+from app.core.arrow_map import map_in_arrow
 from app.core.contract import Contract
-from app.core.enrich import DIMENSIONS, Frames, all_known, missing_keys, with_known_flags
+from app.core.enrich import DIMENSIONS, KnownKeys, all_known, known_field, missing_keys, product_known
+from app.core.lookup import LookupSource
 from app.core.quality import named, with_rules, with_typed_columns
 
 LOADED, PENDING, REJECTED, SPLIT = "loaded", "pending", "rejected", "split"
@@ -20,17 +23,21 @@ def sales_columns(contract: Contract) -> list[str]:
     return [*contract.names, contract.settings.extra_columns, "_warnings", "_file_id", "_split", "_line", "sales_month"]
 
 
-def classify_scanned(rows: DataFrame, contract: Contract, dimensions: Frames, batch_date: date) -> DataFrame:
+def classify_scanned(rows: DataFrame, contract: Contract, batch_date: date) -> DataFrame:
     """Turn scanned text rows into typed, checked and classified ones.
 
-    Needs what `scan` yields. Returns the sales columns and `_raw`, `_faults` (every reason), `_reason` (the first one), `_missing`
-    (dimensions that do not know the row's key), `_outcome` and `_marker`. Same rows; the scan's marker rows have outcome `split`.
+    Needs what `scan` yields. Returns the sales columns and `_raw`, `_faults` (every reason), `_reason` (the first one), `_known`
+    (see `app.core.enrich`), `_outcome` and `_marker`. Same rows; the scan's marker rows have outcome `split`.
     """
     extra = contract.settings.extra_columns
     typed = rows.transform(with_typed_columns, contract).withColumns(
-        {extra: F.expr("if(size(_extra) > 0, to_json(_extra), NULL)"), "_batch_date": F.lit(batch_date)}
+        {
+            extra: F.expr("if(size(_extra) > 0, to_json(_extra), NULL)"),
+            "_batch_date": F.lit(batch_date),
+            "_product_known": F.expr(product_known()),
+        }
     )
-    checked = typed.transform(with_known_flags, dimensions).transform(with_rules, contract)
+    checked = typed.transform(with_rules, contract)
     # As text: see app/core/quality.py.
     return checked.selectExpr(
         *[named(name) for name in sales_columns(contract) if name != "sales_month"],
@@ -38,24 +45,26 @@ def classify_scanned(rows: DataFrame, contract: Contract, dimensions: Frames, ba
         "if(size(_faults) > 0, _raw, NULL) AS _raw",
         "if(size(_faults) > 0, _faults, NULL) AS _faults",
         f"if(size(_faults) > 0 AND _kind <> '{SPLIT}', _faults[0].code, NULL) AS _reason",
-        f"{missing_keys()} AS _missing",
+        "_known",
         f"CASE WHEN _kind = '{SPLIT}' THEN '{SPLIT}' WHEN size(_faults) > 0 THEN '{REJECTED}' ELSE {LOADED_OR_PENDING} END AS _outcome",
         "_marker",
     )
 
 
-def classify_pending(rows: DataFrame, dimensions: Frames) -> DataFrame:
+def classify_pending(rows: DataFrame, lookups: LookupSource) -> DataFrame:
     """Classify rows that were waiting for a dimension row: they are sound, so each is loaded or goes on waiting. Same rows."""
-    flagged = rows.drop("batch_key").transform(with_known_flags, dimensions)
-    verdict = {"_missing": missing_keys(), "_outcome": LOADED_OR_PENDING, "_reason": "cast(NULL AS string)"}
-    return flagged.withColumns({name: F.expr(sql) for name, sql in verdict.items()}).drop(*[d.known_flag for d in DIMENSIONS])
+    waiting = rows.drop("batch_key")
+    known = map_in_arrow(waiting, KnownKeys(lookups), to_arrow_schema(waiting.schema).append(known_field()))
+    return known.selectExpr("*", f"{LOADED_OR_PENDING} AS _outcome", "cast(NULL AS string) AS _reason")
 
 
 def missing_key_rows(pending: DataFrame) -> DataFrame:
     """Count what pending rows wait for. One row per (file_id, dimension, key_value), with row_count; a row may wait for several."""
     return (
         pending.select(
-            F.col("_file_id").alias("file_id"), F.explode("_missing").alias("dimension"), *[d.fact_key for d in DIMENSIONS if d.required]
+            F.col("_file_id").alias("file_id"),
+            F.explode(F.expr(missing_keys())).alias("dimension"),
+            *[d.fact_key for d in DIMENSIONS if d.required],
         )
         .withColumn("key_value", _wanted_key().cast("bigint"))
         .groupBy("file_id", "dimension", "key_value")

@@ -1,17 +1,21 @@
 """Enrichment: which dimension keys are known, and the attributes that facts carry (design: D6).
 
-Every dimension was proven unique on its key when it was loaded, so no join here changes the number of rows.
+Rows and dimensions meet in the Python workers, as Arrow: docs/decisions/0009-lookups.md. Every dimension was proven unique on its key
+when it was loaded, so nothing here changes the number of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from app.core.arrow_types import key_values
 from app.core.contract import Contract
+from app.core.lookup import Lookups, LookupSource
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class Dimension:
     Attributes:
         table: the MySQL table, also the dimension's name.
         key: its key column.
+        key_type: the Spark type that keys are compared in.
         fact_key: the sales column that refers to it.
+        bit: what `_known` holds for a row whose key is in the table.
         columns: the columns that are read beside the key.
         fact_columns: dimension column -> the fact column that carries it.
         required: a row whose key is unknown waits as pending; an unknown product is only a warning.
@@ -29,25 +35,24 @@ class Dimension:
 
     table: str
     key: str
+    key_type: str
     fact_key: str
+    bit: int
     columns: tuple[str, ...]
     fact_columns: Mapping[str, str]
     required: bool = True
 
-    @property
-    def known_flag(self) -> str:
-        """The technical column that tells whether a row's key is known."""
-        return f"_{self.table}_known"
-
 
 _CUSTOMER_COLUMNS = ("first_name", "last_name", "address", "pincode", "phone_number")
 
-CUSTOMER = Dimension("customer", "customer_id", "customer_id", _CUSTOMER_COLUMNS, {name: name for name in _CUSTOMER_COLUMNS})
-STORE = Dimension("store", "id", "store_id", ("store_manager_name",), {"store_manager_name": "store_manager_name"})
+CUSTOMER = Dimension("customer", "customer_id", "bigint", "customer_id", 1, _CUSTOMER_COLUMNS, {name: name for name in _CUSTOMER_COLUMNS})
+STORE = Dimension("store", "id", "bigint", "store_id", 2, ("store_manager_name",), {"store_manager_name": "store_manager_name"})
 SALES_TEAM = Dimension(
     "sales_team",
     "id",
+    "bigint",
     "sales_person_id",
+    4,
     ("first_name", "last_name", "manager_id", "is_manager", "address", "pincode"),
     {
         "first_name": "sales_person_first_name",
@@ -58,44 +63,83 @@ SALES_TEAM = Dimension(
         "pincode": "sales_person_pincode",
     },
 )
-PRODUCT = Dimension("product", "name", "product_name", (), {}, required=False)
+PRODUCT = Dimension("product", "name", "string", "product_name", 8, (), {}, required=False)
 
 DIMENSIONS = (CUSTOMER, STORE, SALES_TEAM, PRODUCT)
 
-Frames = Mapping[str, DataFrame]
-
-
-def with_known_flags(rows: DataFrame, dimensions: Frames) -> DataFrame:
-    """Tell for each dimension whether a row's key is in it. Needs the fact keys; adds `_<dimension>_known`. Same rows."""
-    for dimension in DIMENSIONS:
-        keys = dimensions[dimension.table].selectExpr(f"`{dimension.key}` AS `{dimension.fact_key}`", f"true AS {dimension.known_flag}")
-        rows = rows.join(F.broadcast(keys), on=dimension.fact_key, how="left")
-    return rows.withColumns({d.known_flag: F.expr(f"coalesce({d.known_flag}, false)") for d in DIMENSIONS})
+_REQUIRED = sum(d.bit for d in DIMENSIONS if d.required)
+_KNOWN = pa.int8()
 
 
 def all_known() -> str:
     """Return the SQL of whether the row's key is in every required dimension."""
-    return "(" + " AND ".join(d.known_flag for d in DIMENSIONS if d.required) + ")"
+    return f"(_known & {_REQUIRED}) = {_REQUIRED}"
+
+
+def product_known() -> str:
+    """Return the SQL of whether the row's product is in its table."""
+    return f"(_known & {PRODUCT.bit}) > 0"
 
 
 def missing_keys() -> str:
     """Return the SQL of the names of the required dimensions that do not know the row's key, as an array."""
-    names = ", ".join(f"if({d.known_flag}, NULL, '{d.table}')" for d in DIMENSIONS if d.required)
-    # Spark does not compile the making of such a list; nearly all rows need none.
-    return f"if({all_known()}, cast(array() AS array<string>), array_compact(array({names})))"
+    names = ", ".join(f"if((_known & {d.bit}) > 0, NULL, '{d.table}')" for d in DIMENSIONS if d.required)
+    return f"array_compact(array({names}))"
 
 
-def enrich_with_dimensions(rows: DataFrame, dimensions: Frames) -> DataFrame:
-    """Attach customer, store and seller attributes to sales rows. Needs the fact keys; adds every fact column. Same rows."""
-    for dimension in DIMENSIONS:
-        if not dimension.fact_columns:
-            continue
-        attributes = [
-            f"`{source}` AS `{target}`" for source, target in ((dimension.key, dimension.fact_key), *dimension.fact_columns.items())
-        ]
-        frame = dimensions[dimension.table].selectExpr(*attributes)
-        rows = rows.join(F.broadcast(frame), on=dimension.fact_key, how="left")
-    return rows
+def known_keys(keys: Sequence[pa.Array], lookups: Lookups) -> pa.Array:
+    """Return `_known` of rows with these keys, which stand in the order of DIMENSIONS: the sum of the dimensions' bits."""
+    bits = [
+        pc.multiply(lookups[dimension.table].find(column).is_valid().cast(_KNOWN), pa.scalar(dimension.bit, _KNOWN))
+        for dimension, column in zip(DIMENSIONS, keys, strict=True)
+    ]
+    return reduce(pc.add, bits)
+
+
+def known_of_scanned(rows: pa.RecordBatch, contract: Contract, lookups: LookupSource) -> pa.Array:
+    """Return `_known` of rows as `with_types` yields them, also of those that are left to Spark."""
+    return known_keys([key_values(rows, contract, dimension.fact_key) for dimension in DIMENSIONS], lookups.value)
+
+
+@dataclass(frozen=True)
+class KnownKeys:
+    """Adds `_known` to typed rows that have the fact keys."""
+
+    lookups: LookupSource
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Same rows."""
+        for rows in batches:
+            keys = [rows.column(dimension.fact_key) for dimension in DIMENSIONS]
+            yield rows.append_column(known_field(), known_keys(keys, self.lookups.value))
+
+
+def known_field() -> pa.Field:
+    """Return the field of `_known`."""
+    return pa.field("_known", _KNOWN)
+
+
+@dataclass(frozen=True)
+class FactRows:
+    """Makes fact rows of sales rows: attaches the attributes of customer, store and seller. `columns` are those of a fact row."""
+
+    lookups: LookupSource
+    columns: Sequence[str]
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Same rows."""
+        return map(self.of, batches)
+
+    def of(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the fact rows of some sales rows."""
+        found = {name: rows.column(name) for name in rows.schema.names}
+        lookups = self.lookups.value
+        for dimension in DIMENSIONS:
+            if dimension.fact_columns:
+                lookup = lookups[dimension.table]
+                at = lookup.find(rows.column(dimension.fact_key))
+                found |= {target: lookup.rows.column(source).take(at) for source, target in dimension.fact_columns.items()}
+        return pa.RecordBatch.from_arrays([found[name] for name in self.columns], list(self.columns))
 
 
 def fact_columns(contract: Contract) -> list[str]:
@@ -103,3 +147,13 @@ def fact_columns(contract: Contract) -> list[str]:
     attributes = [column for dimension in DIMENSIONS for column in dimension.fact_columns.values()]
     own = [name for name in contract.names if name != "store_id"]
     return [*own, *attributes, contract.settings.extra_columns, "_warnings", "_file_id", "_line", "sales_month", "store_id"]
+
+
+def fact_schema(sales: pa.Schema, dimensions: Mapping[str, pa.Schema], columns: Sequence[str]) -> pa.Schema:
+    """Return the schema of the fact rows of some sales rows. `dimensions` are the schemas of the lookups."""
+    attributes = {
+        target: dimensions[dimension.table].field(source).type
+        for dimension in DIMENSIONS
+        for source, target in dimension.fact_columns.items()
+    }
+    return pa.schema([pa.field(name, attributes[name] if name in attributes else sales.field(name).type) for name in columns])

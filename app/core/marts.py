@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from app.core.arrow_map import map_in_arrow
+from app.core.lookup import LookupSource
 
 # As wide as the columns of the marts. A cast that overflows gives NULL, which no stage table takes: the batch would fail for ever.
 TOTAL_TYPE = "decimal(30,4)"
@@ -99,9 +105,33 @@ def _summed(rows: DataFrame, mart: Mart, row_count: Column) -> DataFrame:
     return rows.groupBy(*grain).agg(*sums, row_count.alias("row_count"))
 
 
-def with_mart_attributes(deltas: DataFrame, dimension: DataFrame, mart: Mart, key: str) -> DataFrame:
-    """Attach the dimension's current attributes. Same rows; the dimension is unique on `key` (checked when it is loaded)."""
-    attributes = dimension.select(
-        F.col(key).alias(mart.dimension_key), *[F.expr(expression).alias(column) for column, expression in mart.attributes.items()]
-    )
-    return deltas.join(F.broadcast(attributes), on=mart.dimension_key, how="left").select(*mart.columns)
+def attribute_columns(dimension: str) -> dict[str, str]:
+    """Return what the marts show of a dimension: column of its lookup -> SQL expression over the dimension's columns."""
+    return {_held(mart, name): sql for mart in MARTS if mart.dimension == dimension for name, sql in mart.attributes.items()}
+
+
+def _held(mart: Mart, attribute: str) -> str:
+    return f"{mart.table}.{attribute}"
+
+
+def with_mart_attributes(deltas: DataFrame, mart: Mart, lookups: LookupSource) -> DataFrame:
+    """Attach the dimension's current attributes, which are texts. Same rows."""
+    types = {field.name: field for field in to_arrow_schema(deltas.schema)}
+    schema = pa.schema([types.get(name, pa.field(name, pa.string())) for name in mart.columns])
+    return map_in_arrow(deltas, _Attributes(mart, lookups), schema)
+
+
+@dataclass(frozen=True)
+class _Attributes:
+    """What a worker does for `with_mart_attributes`."""
+
+    mart: Mart
+    lookups: LookupSource
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        mart, lookup = self.mart, self.lookups.value[self.mart.dimension]
+        for rows in batches:
+            at = lookup.find(rows.column(mart.dimension_key))
+            attributes = {name: lookup.rows.column(_held(mart, name)).take(at) for name in mart.attributes}
+            columns = [attributes[name] if name in attributes else rows.column(name) for name in mart.columns]
+            yield pa.RecordBatch.from_arrays(columns, list(mart.columns))

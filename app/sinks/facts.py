@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from app.config import S3Config
@@ -29,25 +30,29 @@ def s3a(config: S3Config, prefix: str) -> str:
 
 def write_facts(
     rows: DataFrame,
-    complete: Callable[[DataFrame], DataFrame],
+    complete: Callable[[pa.RecordBatch], pa.RecordBatch],
     batch_key: str,
     config: S3Config,
     client_factory: Callable[[], S3Client],
+    *,
+    is_small: bool = False,
 ) -> Totals:
     """Write rows below `<facts>/sales_month=/store_id=/batch_key=/`, few files per partition.
 
-    Needs `sales_month` and `store_id`. `complete` makes fact rows of them, one of each, once they are where they will be written: what
-    it adds is neither shuffled nor sorted. Returns what really went into the files, as the workers that wrote them have counted it.
+    Needs `sales_month` and `store_id`. `complete` makes fact rows of them, one of each, in the worker that writes them: what it adds is
+    neither shuffled nor sorted. Rows that are few (`is_small`) are written by one task. Returns what really went into the files, as the
+    workers that wrote them have counted it.
 
     Raises:
         TaskRepeated: Spark started a task again; what its first attempt wrote, or is writing still, must never count.
         S3Unavailable: S3 stays out of reach.
         S3Error: S3 refuses a request.
     """
-    placed = rows.hint("rebalance", "sales_month", "store_id").sortWithinPartitions("sales_month", "store_id")
-    writer = PartWriter(client_factory, config.bucket, partial(fact_part_prefix, config, batch_key=batch_key), "total_cost")
+    gathered = rows.coalesce(1) if is_small else rows.hint("rebalance", "sales_month", "store_id")
+    placed = gathered.sortWithinPartitions("sales_month", "store_id")
+    writer = PartWriter(client_factory, config.bucket, partial(fact_part_prefix, config, batch_key=batch_key), complete, "total_cost")
     # One row for each file of the batch.
-    files = map_in_arrow(complete(placed), writer, RESULT).collect()
+    files = map_in_arrow(placed, writer, RESULT).collect()
     tracker = rows.sparkSession.sparkContext.statusTracker()
     stages = [tracker.getStageInfo(stage) for stage in {file["stage"] for file in files}]
     if any(file["attempt"] for file in files) or any(stage is not None and stage.currentAttemptId for stage in stages):

@@ -54,11 +54,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class PartWriter:
-    """Writes rows with `sales_month` and `store_id` below `prefix_of(place)`. It is pickled to the workers."""
+    """Writes `complete(rows)` below `prefix_of(place)`, which need `sales_month` and `store_id`. It is pickled to the workers."""
 
     client_factory: Callable[[], S3Client]
     bucket: str
     prefix_of: Callable[[str, int], str]
+    complete: Callable[[pa.RecordBatch], pa.RecordBatch]
     amount_column: str
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -98,7 +99,7 @@ class _Files:
         """Yield key, body and figures of one file after the other."""
         file: _File | None = None
         for batch in batches:
-            for place, rows in runs(batch):
+            for place, rows in runs(self._writer.complete(batch)):
                 if file is not None and (file.place != place or file.is_full):
                     yield self._close(file)
                     file = None

@@ -15,6 +15,7 @@ import pyarrow as pa
 from app.core.arrow_rows import rows_schema
 from app.core.arrow_types import typed_schema, with_types
 from app.core.contract import Contract
+from app.core.enrich import known_field
 from app.core.preamble import CachedMatcher, FileFault, Matcher, Preamble, read_preamble
 from app.core.record_rules import Limits
 from app.core.records import RecordParser
@@ -55,10 +56,11 @@ class _Opened:
 
 @dataclass(frozen=True)
 class SplitReader:
-    """Reads splits, task by task. It is pickled to the workers."""
+    """Reads splits, task by task. It is pickled to the workers. `known_of` gives the `_known` of typed rows."""
 
     contract: Contract
     limits: Limits
+    known_of: Callable[[pa.RecordBatch], pa.Array]
     client_factory: Callable[[], S3Client]
     bundles: Sequence[Sequence[Split]] = ()
 
@@ -93,7 +95,8 @@ class SplitReader:
         if parts:
             whole = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
             for start in range(0, whole.num_rows, BATCH_ROWS):
-                yield with_types(whole.slice(start, BATCH_ROWS), self.contract)
+                rows = with_types(whole.slice(start, BATCH_ROWS), self.contract)
+                yield rows.append_column(known_field(), self.known_of(rows))
 
     def _open_ahead(self, splits: Sequence[Split]) -> Iterator[_Opened]:
         client, matcher = self.client_factory(), CachedMatcher(self.contract)
@@ -207,7 +210,7 @@ def _parsed(parser: RecordParser, chunks: Iterator[bytes]) -> Iterator[pa.Record
 
 def batch_schema(contract: Contract) -> pa.Schema:
     """Return the schema of the batches that a worker yields."""
-    return typed_schema(_text_schema(contract.names), contract)
+    return typed_schema(_text_schema(contract.names), contract).append(known_field())
 
 
 @lru_cache(maxsize=16)

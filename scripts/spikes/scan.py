@@ -21,7 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -136,6 +139,8 @@ def main() -> None:
     from pyspark.sql import SparkSession
 
     from app.core.contract import load_contract
+    from app.core.enrich import DIMENSIONS
+    from app.core.lookup import Lookup
     from app.source.scan import ScanFile, markers_of, plan_splits, scan
 
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -156,9 +161,12 @@ def main() -> None:
     spark.sparkContext.setLogLevel("ERROR")
     contract = load_contract(REPOSITORY / "conf" / "contract.yml")
 
+    kinds = {"bigint": pa.int64(), "string": pa.string()}
+    unknown = SimpleNamespace(value={d.table: Lookup(pa.record_batch({d.key: pa.array([], kinds[d.key_type])}), d.key) for d in DIMENSIONS})
+
     def ours(paths: list[str]) -> DataFrame:
         files = [ScanFile(n, "", path, hashlib.md5(path.encode()).hexdigest(), os.path.getsize(path)) for n, path in enumerate(paths)]
-        return scan(spark, plan_splits(files, Settings().split_bytes), contract, Settings(), LocalClient)
+        return scan(spark, plan_splits(files, Settings().split_bytes), contract, Settings(), unknown, LocalClient)
 
     def csv(paths: list[str], schema: str) -> DataFrame:
         return spark.read.schema(schema).option("header", True).csv(paths)

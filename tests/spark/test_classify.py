@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from app.config_reading import REPOSITORY
 from app.core.classify import classify_pending, classify_scanned, missing_key_rows, sales_columns
 from app.core.contract import Contract, load_contract
-from tests.frames import dimensions, scanned
+from tests.frames import lookups, scanned
 
 pytestmark = pytest.mark.spark
 
@@ -63,13 +63,17 @@ def contract() -> Contract:
 @pytest.fixture(scope="module")
 def frame(spark: SparkSession, contract: Contract) -> DataFrame:
     rows = scanned(spark, contract, *ROWS.values())
-    return classify_scanned(rows, contract, dimensions(spark), CLAIMED_ON).localCheckpoint()
+    return classify_scanned(rows, contract, CLAIMED_ON).localCheckpoint()
 
 
 @pytest.fixture(scope="module")
 def classified(frame: DataFrame) -> dict[str, Row]:
     found = {row["_line"]: row for row in frame.collect()}
     return {name: found[at] for at, name in enumerate(ROWS, 1)}
+
+
+def missing(row: Row) -> list[str]:
+    return [name for name, bit in {"customer": 1, "store": 2, "sales_team": 4}.items() if not row["_known"] & bit]
 
 
 def test_no_row_is_lost_or_doubled(frame: DataFrame) -> None:
@@ -95,7 +99,7 @@ def test_the_columns_are_those_that_later_steps_need(frame: DataFrame, contract:
         "_raw",
         "_faults",
         "_reason",
-        "_missing",
+        "_known",
         "_outcome",
         "_marker",
     ]
@@ -107,12 +111,12 @@ def test_a_good_row_is_loaded_with_typed_values_and_its_month(classified: dict[s
     assert (row["customer_id"], row["store_id"], row["product_name"], row["sales_person_id"]) == (1, 121, "sugar", 1)
     assert (row["sales_date"], row["sales_month"]) == (date(2024, 4, 30), "2024-04")
     assert (row["price"], row["quantity"], row["total_cost"]) == (Decimal("50.0000"), 2, Decimal("100.0000"))
-    assert (row["_outcome"], row["_missing"], row["_reason"], row["_faults"], row["_raw"]) == ("loaded", [], None, None, None)
+    assert (row["_outcome"], missing(row), row["_reason"], row["_faults"], row["_raw"]) == ("loaded", [], None, None, None)
     assert (row["_file_id"], row["_warnings"], row["additional_column"]) == (7, None, None)
 
 
 @pytest.mark.parametrize(
-    ("name", "missing"),
+    ("name", "unknown"),
     [
         ("unknown customer", ["customer"]),
         ("unknown store", ["store"]),
@@ -120,8 +124,8 @@ def test_a_good_row_is_loaded_with_typed_values_and_its_month(classified: dict[s
         ("all unknown", ["customer", "store", "sales_team"]),
     ],
 )
-def test_a_row_with_an_unknown_key_waits_and_says_for_what(classified: dict[str, Row], name: str, missing: list[str]) -> None:
-    assert (classified[name]["_outcome"], classified[name]["_missing"]) == ("pending", missing)
+def test_a_row_with_an_unknown_key_waits_and_says_for_what(classified: dict[str, Row], name: str, unknown: list[str]) -> None:
+    assert (classified[name]["_outcome"], missing(classified[name])) == ("pending", unknown)
     assert (classified[name]["_reason"], classified[name]["_faults"]) == (None, None)
 
 
@@ -131,7 +135,7 @@ def test_an_unknown_product_is_loaded_with_a_warning(classified: dict[str, Row],
 
 
 def test_a_missing_last_name_or_manager_is_no_reason_to_wait(classified: dict[str, Row]) -> None:
-    assert (classified["no last names"]["_outcome"], classified["no last names"]["_missing"]) == ("loaded", [])
+    assert (classified["no last names"]["_outcome"], missing(classified["no last names"])) == ("loaded", [])
 
 
 def test_a_bad_row_is_rejected_even_if_its_customer_is_unknown(classified: dict[str, Row]) -> None:
@@ -209,9 +213,9 @@ def waited(spark: SparkSession, frame: DataFrame, contract: Contract) -> dict[in
     """Classify the pending rows again after customer 99 has come: line -> row."""
     # As pending Parquet is read: the sales columns and the partition column.
     stored = frame.where(F.col("_outcome") == "pending").select(*sales_columns(contract)).withColumn("batch_key", F.lit("7-1-1"))
-    again = classify_pending(stored, dimensions(spark, (99, "Omar", "Khan", None, None, None)))
-    assert again.columns[-3:] == ["_missing", "_outcome", "_reason"]
-    assert set(again.columns) == {*sales_columns(contract), "_missing", "_outcome", "_reason"}
+    again = classify_pending(stored, lookups(spark, (99, "Omar", "Khan", None, None, None)))
+    assert again.columns[-3:] == ["_known", "_outcome", "_reason"]
+    assert set(again.columns) == {*sales_columns(contract), "_known", "_outcome", "_reason"}
     return {row["_line"]: row for row in again.collect()}
 
 
@@ -229,9 +233,9 @@ def test_no_waiting_row_is_lost(waited: dict[int, Row]) -> None:
 
 def test_a_row_is_released_when_its_key_has_come(waited: dict[int, Row]) -> None:
     row = waited[list(ROWS).index("unknown customer") + 1]
-    assert (row["_outcome"], row["_missing"], row["customer_id"], row["sales_month"]) == ("loaded", [], 99, "2024-04")
+    assert (row["_outcome"], missing(row), row["customer_id"], row["sales_month"]) == ("loaded", [], 99, "2024-04")
 
 
 def test_a_row_goes_on_waiting_for_the_keys_that_are_still_missing(waited: dict[int, Row]) -> None:
     row = waited[list(ROWS).index("all unknown") + 1]
-    assert (row["_outcome"], row["_missing"], row["_reason"]) == ("pending", ["store", "sales_team"], None)
+    assert (row["_outcome"], missing(row), row["_reason"]) == ("pending", ["store", "sales_team"], None)

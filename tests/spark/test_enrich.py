@@ -7,15 +7,27 @@ from decimal import Decimal
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from app.config_reading import REPOSITORY
+from app.core.arrow_map import map_in_arrow
 from app.core.classify import sales_columns
 from app.core.contract import Contract, load_contract
-from app.core.enrich import CUSTOMER, PRODUCT, enrich_with_dimensions, fact_columns, missing_keys, with_known_flags
+from app.core.enrich import (
+    CUSTOMER,
+    PRODUCT,
+    FactRows,
+    KnownKeys,
+    all_known,
+    fact_columns,
+    fact_schema,
+    known_field,
+    missing_keys,
+    product_known,
+)
 from app.dimensions import check_unique
 from app.errors import DimensionError
-from tests.frames import dimensions
+from tests.frames import dimensions, lookups
 
 pytestmark = pytest.mark.spark
 
@@ -58,8 +70,9 @@ def facts(spark: SparkSession, contract: Contract) -> DataFrame:
     )
     rows = spark.createDataFrame(sales, schema)
     assert rows.columns == sales_columns(contract)
-    enriched = enrich_with_dimensions(rows, dimensions(spark))
-    return enriched.select(*fact_columns(contract)).localCheckpoint()
+    held, columns = lookups(spark), fact_columns(contract)
+    schema = fact_schema(to_arrow_schema(rows.schema), {name: lookup.rows.schema for name, lookup in held.value.items()}, columns)
+    return map_in_arrow(rows, FactRows(held, columns), schema).localCheckpoint()
 
 
 @pytest.fixture(scope="module")
@@ -140,16 +153,13 @@ def test_known_keys_are_flagged_and_a_null_key_is_known_to_nobody(spark: SparkSe
         [(1, 121, 1, "sugar"), (99, 121, 9, "tea"), (None, None, None, None), (1, 121, 1, "sugar")],
         "customer_id int, store_id int, sales_person_id int, product_name string",
     )
-    flagged = keys.transform(with_known_flags, dimensions(spark)).withColumn("missing", F.expr(missing_keys()))
-    found = sorted(
-        (row["_customer_known"], row["_store_known"], row["_sales_team_known"], row["_product_known"], row["missing"])
-        for row in flagged.collect()
-    )
-    assert found == [
-        (False, False, False, False, ["customer", "store", "sales_team"]),
-        (False, True, False, False, ["customer", "sales_team"]),
-        (True, True, True, True, []),
-        (True, True, True, True, []),
+    flagged = map_in_arrow(keys, KnownKeys(lookups(spark)), to_arrow_schema(keys.schema).append(known_field()))
+    judged = flagged.selectExpr(f"{all_known()} AS all", f"{product_known()} AS product", f"{missing_keys()} AS missing")
+    assert sorted((row["all"], row["product"], row["missing"]) for row in judged.collect()) == [
+        (False, False, ["customer", "sales_team"]),
+        (False, False, ["customer", "store", "sales_team"]),
+        (True, True, []),
+        (True, True, []),
     ]
 
 
@@ -157,16 +167,16 @@ def test_known_keys_are_flagged_and_a_null_key_is_known_to_nobody(spark: SparkSe
 
 
 def test_a_dimension_with_each_key_once_passes(spark: SparkSession) -> None:
-    check_unique(dimensions(spark)["customer"], CUSTOMER)
+    check_unique(dimensions(spark)["customer"].toArrow(), CUSTOMER)
 
 
 def test_a_key_that_occurs_twice_is_refused_by_table_column_and_key(spark: SparkSession) -> None:
     doubled = dimensions(spark, (2, "Gauri", "Joshi", None, None, None), (1, "Asha", "Rao", None, None, None))["customer"]
     with pytest.raises(DimensionError, match="^DIMENSION table customer holds customer_id 1, 2 more than once; "):
-        check_unique(doubled, CUSTOMER)
+        check_unique(doubled.toArrow(), CUSTOMER)
 
 
 def test_only_the_first_five_doubled_keys_are_named(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(f"p{number}",) for number in range(9)] * 2, "name string")
     with pytest.raises(DimensionError, match="holds name p0, p1, p2, p3, p4 more than once"):
-        check_unique(frame, PRODUCT)
+        check_unique(frame.toArrow(), PRODUCT)

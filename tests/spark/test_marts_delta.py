@@ -7,9 +7,8 @@ from decimal import Decimal as D
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from app.core.enrich import DIMENSIONS
 from app.core.marts import CUSTOMERS, SALES_TEAM, Mart, to_delta, with_mart_attributes
-from tests.frames import dimensions
+from tests.frames import lookups
 
 pytestmark = pytest.mark.spark
 
@@ -37,8 +36,7 @@ def sales(spark: SparkSession, *rows: tuple[int, int, int, str, str]) -> DataFra
 
 def staged(spark: SparkSession, mart: Mart) -> DataFrame:
     """Make the rows that a batch of all the sales above stages for a mart."""
-    key = next(dimension.key for dimension in DIMENSIONS if dimension.table == mart.dimension)
-    return with_mart_attributes(to_delta(sales(spark, *SALES), mart), dimensions(spark, *NAMELESS)[mart.dimension], mart, key).cache()
+    return with_mart_attributes(to_delta(sales(spark, *SALES), mart), mart, lookups(spark, *NAMELESS)).cache()
 
 
 @pytest.fixture(scope="module")

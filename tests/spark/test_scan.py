@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from app.core.contract import Contract, load_contract
 from app.source.blocks import content_digests
 from app.source.scan import Marker, broken_borders, line_bases, markers_of, plan_splits, scan
+from tests.frames import lookups
 from tests.s3_fake import Bucket
 
 pytestmark = pytest.mark.spark
@@ -54,10 +55,12 @@ class Scanned:
 
 @pytest.fixture
 def run(spark: SparkSession, contract: Contract) -> Any:
+    known = lookups(spark)
+
     def run(bucket: Bucket, settings: Settings | None = None, whole: frozenset[int] = frozenset()) -> Scanned:
         settings = settings or Settings()
         splits = plan_splits(bucket.files, settings.split_bytes, whole, block_bytes=16)
-        frame = scan(spark, splits, contract, settings, bucket.factory)
+        frame = scan(spark, splits, contract, settings, known, bucket.factory)
         collected = [row.asDict(recursive=True) for row in frame.collect()]
         markers = [Marker.from_json(row["_marker"]) for row in collected if row["_kind"] == "split"]
         rows = [row for row in collected if row["_kind"] == "row"]

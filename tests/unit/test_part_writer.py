@@ -77,7 +77,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 
 
 def write(client: Client, *batches: pa.RecordBatch) -> list[dict[str, Any]]:
-    writer = PartWriter(lambda: client, "salestream", partial(prefix, batch_key="5-1-1"), "total_cost")
+    writer = PartWriter(lambda: client, "salestream", partial(prefix, batch_key="5-1-1"), lambda rows: rows, "total_cost")
     return [row for result in writer(iter(batches)) for row in result.to_pylist()]
 
 
@@ -144,7 +144,7 @@ def test_batches_are_read_as_they_come(client: Client) -> None:
             yield batch(("1", "2024-01", store))
             assert len(client.objects) >= store - part_writer.UPLOADS - 3
 
-    list(PartWriter(lambda: client, "salestream", partial(prefix, batch_key="5-1-1"), "total_cost")(batches()))
+    list(PartWriter(lambda: client, "salestream", partial(prefix, batch_key="5-1-1"), lambda rows: rows, "total_cost")(batches()))
     assert len(client.objects) == 39
 
 

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,9 +27,13 @@ LINES = [b"1,2,3\n", b"4;5;6\r\n", b'"x",y,z\n', b'"p\nq",y,z\n', b'"a"b,']
 BODIES = st.lists(st.sampled_from(PARTS + LINES * 3), max_size=30).map(b"".join)
 
 
+def no_keys(rows: pa.RecordBatch) -> pa.Array:
+    return pa.nulls(rows.num_rows, pa.int8())
+
+
 def read(bucket: Bucket, file: ScanFile, split_bytes: int, whole: bool, block_bytes: int = 1) -> tuple[list[dict[str, Any]], list[Marker]]:
     splits = plan_splits([file], split_bytes, frozenset({file.file_id} if whole else ()), block_bytes)
-    rows = [row for batch in SplitReader(CONTRACT, LIMITS, bucket.factory).read(splits) for row in batch.to_pylist()]
+    rows = [row for batch in SplitReader(CONTRACT, LIMITS, no_keys, bucket.factory).read(splits) for row in batch.to_pylist()]
     markers = [Marker.from_json(row["_marker"]) for row in rows if row["_marker"]]
     return [row for row in rows if not row["_marker"]], markers
 
@@ -67,7 +72,7 @@ def test_a_split_in_the_middle_reads_the_header_and_its_own_bytes() -> None:
     bucket = Bucket()
     file = bucket.put("a.csv", b"a,b,c\n" + b"1,2,3\n" * 100)
     client = bucket.client
-    reader = SplitReader(CONTRACT, LIMITS, lambda: client)
+    reader = SplitReader(CONTRACT, LIMITS, no_keys, lambda: client)
     list(reader.read([plan_splits([file], 303, block_bytes=1)[1]]))
     assert [request["Range"] for request in client.requests] == ["bytes=0-100", "bytes=302-605"]
     assert {request["IfMatch"] for request in client.requests} == {file.etag}
@@ -135,7 +140,7 @@ def test_the_header_travels_as_it_is_written_on_the_first_split_only() -> None:
 def test_rows_travel_in_batches_of_bounded_size() -> None:
     bucket = Bucket()
     files = [bucket.put(f"{n}.csv", b"a,b,c\n" + b"1,2,3\n" * rows) for n, rows in enumerate([10, 50_000, 10])]
-    batches = list(SplitReader(CONTRACT, LIMITS, bucket.factory).read(plan_splits(files, 1 << 25)))
+    batches = list(SplitReader(CONTRACT, LIMITS, no_keys, bucket.factory).read(plan_splits(files, 1 << 25)))
     assert max(batch.num_rows for batch in batches) <= BATCH_ROWS
     assert sum(batch.num_rows for batch in batches) == 50_020 + 3
     assert len(batches) <= 6
