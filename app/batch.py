@@ -19,7 +19,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from app.core.marts import MARTS
 from app.core.masking import sensitive_columns
 from app.errors import BatchFailed, LedgerError, OwnershipError, PipelineError, SparkGone, TransientError
-from app.evaluate import Evaluation, evaluate
+from app.evaluate import evaluate
+from app.evaluation import Evaluation
 from app.failpoints import failpoint
 from app.job import Job
 from app.last_look import InputChanged, check_inputs, leave_superseded, lose_files
@@ -93,8 +94,8 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
             raise error from None  # a trace would show what the line hides
         raise error from exc
     finally:
-        if evaluation is not None and evaluation.frame is not None:
-            evaluation.frame.unpersist()
+        if evaluation is not None:
+            evaluation.release()
     failpoint("after_commit")
     _log_committed(attempt, outcome, time.monotonic() - started)
     _mark_committed(job, attempt)

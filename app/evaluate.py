@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import reduce
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.census import Census, count_rejects, count_warnings
 from app.core.classify import LOADED, PENDING, REJECTED, classify_pending, classify_scanned, missing_key_rows
 from app.dimensions import LOOKUP_KEYS, DimensionSet, any_key_known
+from app.evaluation import Evaluation
+from app.hold import hold
 from app.job import Job
-from app.ledger_types import Attempt, Change, FactPart, FileResult, FileState, Outcome, QuarantinePart, Reject, RuleWarning, Withdrawn
+from app.ledger_types import Attempt, FileResult, FileState, QuarantinePart, Reject, RuleWarning
 from app.mend import still_rejected, with_mended_lines
 from app.prefixes import pending_part_prefix
 from app.sinks.facts import s3a
-from app.sinks.marts import Totals
 from app.source.scan import markers_of, scan
 from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
-from app.undo import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, plan_rewrite, plan_undo, total_of
+from app.undo import Undo, plan_rewrite, plan_undo
 from app.verdicts import (
     Plan,
     Scanned,
@@ -42,84 +41,8 @@ from app.verdicts import (
 
 log = logging.getLogger(__name__)
 
-# Rows that a task writes in less time than a shuffle takes.
-SMALL_ROWS = 20_000
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The persisted rows of a batch and what they add up to; without a frame when it reads nothing new."""
-
-    frame: DataFrame | None
-    dimensions: DimensionSet
-    files: tuple[FileResult, ...]
-    undo: Undo = NOTHING_UNDONE
-    rewrite: Rewrite = NOTHING_REWRITTEN
-    lost: dict[int, FileState] = field(default_factory=dict)
-    loaded: tuple[FactPart, ...] = ()
-    quarantine: tuple[QuarantinePart, ...] = ()
-    rejects: tuple[Reject, ...] = ()
-    warnings: tuple[RuleWarning, ...] = ()
-    headers: Mapping[int, str] = field(default_factory=dict)
-    pending_rows: int = 0
-
-    @property
-    def facts(self) -> tuple[FactPart, ...]:
-        """The parts that are written: loaded rows, and those kept of replaced parts."""
-        return merged((*self.loaded, *self.rewrite.kept))
-
-    @property
-    def rows_loaded(self) -> int:
-        """Rows that go into facts and marts."""
-        return sum(result.rows_loaded for result in self.files)
-
-    @property
-    def delta(self) -> Totals:
-        """Rows and amount that facts and marts change by: what is loaded less what is taken out."""
-        loaded, removed = total_of(self.loaded), self.rewrite.removed
-        return Totals(loaded.rows - removed.rows, loaded.amount - removed.amount)
-
-    def rows(self, outcome: str) -> DataFrame:
-        """Return the rows of one outcome."""
-        assert self.frame is not None, "nothing was read, so there are no rows of any outcome"
-        rows = self.frame.where(F.col("_outcome") == outcome)
-        # In one partition nothing needs a shuffle, which costs more than what a second task saves.
-        return rows.coalesce(1) if self.is_small else rows
-
-    @property
-    def is_small(self) -> bool:
-        """Whether all that is written is done soonest by one task for each output."""
-        return sum(file.rows_read for file in self.files) + self.rewrite.kept_totals.rows <= SMALL_ROWS
-
-    def outcome(self) -> Outcome:
-        """Return what the batch is about to make true."""
-        read = {result.file_id for result in self.files if result.state not in tuple(Change)}
-        gone = (file_id for file_id in self.undo.files if file_id not in read)
-        released = {result.file_id for result in self.files if result.state == Change.RELEASED and result.rows_loaded}
-        return Outcome(
-            files=self.files,
-            facts=self.facts,
-            quarantine=self.quarantine,
-            pending_rows=self.pending_rows,
-            rejects=self.rejects,
-            warnings=self.warnings,
-            headers=self.headers,
-            withdrawn=tuple(Withdrawn(file_id, self.undo.superseded.get(file_id)) for file_id in gone),
-            dead_parts=self.rewrite.parts,
-            consumed=self.undo.waiting,
-            holders=tuple(sorted(released | set(self.rewrite.holders))),
-        )
-
-
-def merged(parts: Iterable[FactPart]) -> tuple[FactPart, ...]:
-    """Return one part for each partition."""
-    by_place: dict[tuple[str, int], list[FactPart]] = defaultdict(list)
-    for part in parts:
-        by_place[part.sales_month, part.store_id].append(part)
-    return tuple(
-        FactPart(month, store, sum(one.rows for one in found), sum((one.amount for one in found), Decimal(0)))
-        for (month, store), found in sorted(by_place.items())
-    )
+# Files of this size together are read by a few tasks, and their rows held without what makes many rows small.
+SMALL_BYTES = 4 << 20
 
 
 def evaluate(job: Job, attempt: Attempt) -> Evaluation:
@@ -138,13 +61,13 @@ def evaluate(job: Job, attempt: Attempt) -> Evaluation:
         dimensions = job.dimensions.current()
         undo = plan_undo(job.ledger, job.contract, attempt, frozenset(plan.replaces_nothing))
         frame = _classified(job, attempt, dimensions, plan, undo)
-        if frame is not None:
-            frame = frame.persist(StorageLevel.MEMORY_AND_DISK)
-        found = _take(job, attempt, frame, dimensions, plan, undo)
-        if found is not None:
-            return found
-        if frame is not None:
-            frame.unpersist()
+        with ExitStack() as on_the_way_out:
+            if frame is not None:
+                frame, release = hold(frame, is_small=sum(file.version.size for file in attempt.files) <= SMALL_BYTES and not undo.waiting)
+                on_the_way_out.callback(release)
+            found = _take(job, attempt, frame, dimensions, plan, undo)
+            if found is not None:
+                return replace(found, release=on_the_way_out.pop_all().close)
 
 
 def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan, undo: Undo) -> DataFrame | None:

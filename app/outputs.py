@@ -20,7 +20,7 @@ from app.core.arrow_map import map_in_arrow
 from app.core.classify import LOADED, PENDING, REJECTED, missing_key_rows, sales_columns
 from app.core.enrich import FactRows, fact_columns, fact_schema
 from app.core.marts import MARTS, Mart, to_delta, to_net_delta, with_mart_attributes
-from app.evaluate import Evaluation
+from app.evaluation import Evaluation
 from app.failpoints import failpoint
 from app.job import Job
 from app.ledger_types import Attempt

@@ -18,7 +18,8 @@ from app.config import Config
 from app.core.contract import load_contract
 from app.core.marts import MARTS, Mart
 from app.dimensions import Dimensions
-from app.evaluate import Evaluation, evaluate
+from app.evaluate import evaluate
+from app.evaluation import Evaluation
 from app.job import Job
 from app.ledger import Ledger
 from app.ledger_operations import marks, pages
@@ -98,8 +99,7 @@ def preview(job: Job, ask: Ask) -> Preview:
         with _deltas(job, evaluation) as deltas:
             return job.ledger.db.rehearse(lambda tx: _rehearse(tx, job, ask, evaluation, deltas))
     finally:
-        if evaluation.frame is not None:
-            evaluation.frame.unpersist()
+        evaluation.release()
 
 
 @contextmanager

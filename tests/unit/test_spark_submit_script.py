@@ -30,9 +30,14 @@ def given(home: Path, *args: str, **environment: str) -> list[str]:
 
 def test_a_run_gets_the_parallel_collector_and_small_pages(tmp_path: Path) -> None:
     opts, *args = given(tmp_path, "run", "--once")
-    assert opts.split() == ["OPTS=", PARALLEL]
+    assert opts.split()[-1] == PARALLEL
     assert ("--conf", "spark.buffer.pageSize=1m") in pairwise(args)
     assert args[-3:] == [str(REPOSITORY / "app" / "main.py"), "run", "--once"]
+
+
+def test_what_was_given_to_the_jvm_comes_behind_our_own_choice_and_wins(tmp_path: Path) -> None:
+    opts, *_ = given(tmp_path, "run", SPARK_SUBMIT_OPTS=f"{G1} -XX:Tier4InvocationThreshold=5000")
+    assert [word for word in opts.split() if "Tier4InvocationThreshold" in word][-1] == "-XX:Tier4InvocationThreshold=5000"
 
 
 def test_what_stands_before_the_dashes_comes_behind_our_own_settings_and_wins(tmp_path: Path) -> None:

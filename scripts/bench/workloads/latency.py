@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from scripts.bench.contender import Contender
-from scripts.bench.data import TWO_YEARS, DataSet
+from scripts.bench.data import ONE_MONTH, DataSet
 from scripts.bench.timing import Gauge, Sample, median
 from scripts.bench.workloads.common import WORK_SECONDS, Live, Setting, archived, faults
 
@@ -19,7 +19,7 @@ def one_a_second(setting: Setting, contender: Contender, live: Live) -> Sample:
     """Drop a file a second for 100 s (three rounds make 5 minutes)."""
     site = setting.site
     files = max(8, round(SECONDS * setting.scale))
-    data = DataSet("live", files * FILE_ROWS, files, TWO_YEARS, seed=5, stores=STORES).make()
+    data = DataSet("livem", files * FILE_ROWS, files, ONE_MONTH, seed=5).make()
     live.given.append(data)
     with Gauge(live.running.process.pid) as gauge:
         dropped, next_at = {}, time.time()
