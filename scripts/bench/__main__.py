@@ -20,6 +20,8 @@ RESULTS = Path(__file__).with_name("results")
 QUICK_SCALE = 0.005
 # What starts its contender in a way of its own and has results to check; of the histories the longest.
 QUICK_OWN = ["e_1m", "f"]
+OWN = ["e", "f", "g"]
+ROUNDS = 3
 QUICK_CONTENDERS = "salestream,single"
 
 
@@ -28,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workloads", default="", help="letters or names, such as a,c or a_month; all when empty")
     parser.add_argument("--contenders", default="", help="names; all when empty")
-    parser.add_argument("--rounds", type=int, default=0, help="instead of each workload's own number")
+    parser.add_argument("--rounds", type=int, default=0, help="instead of three, or of each workload's own number")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the data")
     parser.add_argument("--out", type=Path, help="where the results go; else results/latest.json, or for --quick into the cache")
     parser.add_argument("--quick", action="store_true", help="the same code in two minutes; checks results, not times")
@@ -50,17 +52,19 @@ def main() -> int:
             # Runs of seconds do not pay back what the JVM's second compiler costs.
             site.variables.update(class_archive.environment())
         setting = Setting(site, logs, args.scale)
-        if args.quick and not wanted:
-            for name in names:
-                run_chained(setting, name, results)
-                write(out, results.rows(), about | {"scale": args.scale})
-            wanted = QUICK_OWN
+
+        def noted() -> None:
+            write(out, results.rows(), about | {"scale": args.scale})
+
+        if not wanted:
+            run_chained(setting, names, args.rounds or ROUNDS, results, noted)
+            wanted = QUICK_OWN if args.quick else OWN
         for workload in WORKLOADS:
             if not (cases := chosen(workload, wanted, names)):
                 continue
             print(f"bench: {workload.letter}: {workload.title}", flush=True)
             run_cases(cases, setting, args.rounds or workload.rounds, results)
-            write(out, results.rows(), about | {"scale": args.scale})
+            noted()
     wrong = [row for row in results.rows() if row["contender"] == OURS and not row["correct"]]
     for row in wrong:
         print(f"bench: WRONG {row['workload']}: {row['note']}", file=sys.stderr)

@@ -13,7 +13,8 @@ TEXT = Path(__file__).with_name("page.md")
 TITLES = {
     "a_month": "Catch-up: 4 M rows in 40 files of one month",
     "a_partitions": "Catch-up: 4 M rows in 40 files over 24 months and 5 stores",
-    "b_latency": "Latency: one file of 1,000 rows a second",
+    "b_latency": "Latency: one file of 1,000 rows a second, one month and 5 stores",
+    "b_partitions": "Latency: the same, each file over 24 months and 3 stores",
     "c_small": "10,000 small files of 100 rows",
     "d_large": "One file of 1 GB",
     "e_growth": "A batch of 1,000 rows behind a history",

@@ -31,7 +31,7 @@ def draw(title: str, rows: list[dict[str, Any]], path: Path, mark: str) -> None:
     labels, values, spreads, colours = [], [], [], []
     most = max(row["rows"] for row in rows)
     for row in rows:
-        factor = most / row["rows"] if row["scale"] != 1 else 1.0
+        factor = most / row["rows"] if row["scale"] != 1 and "waits" not in row else 1.0
         note = "" if row["scale"] == 1 else f"\n(from {row['scale']:g} of the data)"
         name = row["contender"] if not row["workload"].startswith("e_") else row["workload"][2:]
         labels.append(name + note + ("" if row["correct"] else "\nWRONG RESULT"))

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from scripts.bench import checks
 from scripts.bench.contender import Contender, Running
-from scripts.bench.data import WARM_MONTH, DataSet, expect, joined
+from scripts.bench.data import WARM_MONTH, DataSet, Expected, expect, joined
 from scripts.bench.servers import Site
 from scripts.bench.timing import Gauge, Sample
 
@@ -93,9 +94,15 @@ def measure_drop(setting: Setting, contender: Contender, live: Live, data: DataS
     return Sample(done - began, data.rows, data.files, gauge.peak_mb, not wrong, wrong, extra)
 
 
+@lru_cache(maxsize=16)
+def _expected_together(given: tuple[DataSet, ...]) -> Expected:
+    """Ask the oracle once for all contenders that are given the same."""
+    return expect([path for data in given for path in data.paths])
+
+
 def faults(site: Site, given: list[DataSet], contender: Contender) -> str:
     """Return what is wrong in one line, empty when nothing is."""
     # The warm-up has a month of its own; other data sets share theirs, and are added up together.
     is_apart = len(given) == 2
-    expected = joined(*(data.expected() for data in given)) if is_apart else expect([path for data in given for path in data.paths])
+    expected = joined(*(data.expected() for data in given)) if is_apart else _expected_together(tuple(given))
     return "; ".join(checks.faults(site, expected, contender.makes))
