@@ -60,7 +60,8 @@ def check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
     client = job.clients()
     booked = {result.file_id for result in outcome.files}
     versions = [(file.id, file.version) for file in attempt.files if file.id in booked]
-    with ThreadPoolExecutor(job.config.s3.max_connections) as pool:
+    # The archive of earlier batches goes on at the same time, with connections of its own from the same pool.
+    with ThreadPoolExecutor(max(1, job.config.s3.max_connections - job.config.stream.archive_threads)) as pool:
         seen = list(pool.map(lambda item: head(client, item[1].bucket, item[1].key), versions))
     lost = {
         file_id: FileState.GONE if now is None else FileState.OVERWRITTEN

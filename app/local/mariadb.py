@@ -39,6 +39,10 @@ def data(home: Path) -> Path:
     return home / "mysql" / "data"
 
 
+def _temporary(home: Path) -> Path:
+    return home / "run" / "tmp"
+
+
 def prepare(home: Path, port: int, known: Secrets) -> None:
     """Make the data directory where there is none, and write the configuration.
 
@@ -58,7 +62,15 @@ def _make_data(home: Path) -> None:
     fresh = Path(tempfile.mkdtemp(prefix="new-", dir=home / "mysql"))
     statements = ["create database if not exists mysql;", "use mysql;", "SET @auth_root_socket=NULL;"]
     statements += [(BINARIES / "share" / name).read_text(encoding="utf-8") for name in SYSTEM_TABLES]
-    arguments = ["--no-defaults", "--bootstrap", f"--user={_user()}", f"--basedir={BINARIES}", f"--datadir={fresh}", *_files()]
+    arguments = [
+        "--no-defaults",
+        "--bootstrap",
+        f"--user={_user()}",
+        f"--basedir={BINARIES}",
+        f"--datadir={fresh}",
+        f"--tmpdir={_temporary(home)}",
+        *_files(),
+    ]
     arguments += ["--enforce-storage-engine=", "--log-warnings=0", "--max-allowed-packet=8M", "--innodb-log-file-size=64M"]
     with log_file(home, NAME).open("ab") as log:
         done = subprocess.run(
@@ -92,6 +104,8 @@ def config_text(home: Path, port: int) -> str:
         # Relative to the data directory: the kernel takes no socket path of more than 107 bytes, and a home may be deep.
         "socket=mysql.sock",
         f"pid_file={_quoted(home / 'run' / 'mariadb.pid')}",
+        # A server that starts deletes all temporary tables that it finds, in /tmp also those of others.
+        f"tmpdir={_quoted(_temporary(home))}",
         f"user={_user()}",
         f"bind_address={HOST}",
         f"port={port}",

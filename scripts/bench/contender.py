@@ -80,6 +80,7 @@ class Contender:
         makes: what it makes of marts, facts and ledger; only that is checked.
         less: what it does less than Salestream.
         start: starts it on a site; it writes to the log and watches the source prefix.
+        appends: whether it adds rows to the marts for keys that are there, so that they can have no primary key.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Contender:
     makes: frozenset[str]
     less: str
     start: Callable[[Site, Path], Running]
+    appends: bool = False
 
 
 def start_child(site: Site, log: Path, module: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> Running:

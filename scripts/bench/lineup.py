@@ -41,6 +41,7 @@ CONTENDERS = {
             BOTH,
             "no check of rows, no ledger; marts are appended to, so a key has a row per batch; twice after a crash",
             _child("tutorial"),
+            appends=True,
         ),
         Contender(
             "seed",
@@ -48,6 +49,7 @@ CONTENDERS = {
             BOTH,
             "runs over what is there; marts are appended to; files are moved at the end, all steps apart",
             _child("seed"),
+            appends=True,
         ),
         Contender(
             "dlt",

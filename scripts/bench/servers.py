@@ -79,6 +79,11 @@ class Site:
             for sql, rows in dimension_rows():
                 cursor.executemany(sql, rows)
 
+    def drop_mart_keys(self) -> None:
+        """Let the marts have several rows of a key."""
+        for mart in ("customers_data_mart", "sales_team_data_mart"):
+            self.query(f"ALTER TABLE {mart} DROP PRIMARY KEY")
+
     def stage(self, data: DataSet, name: str) -> None:
         """Get a data set ready beside the bucket."""
         folder = self.home / "staged" / name

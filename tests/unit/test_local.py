@@ -217,6 +217,8 @@ def test_mariadb_is_told_to_be_local_strict_and_durable(tmp_path):
 def test_a_path_in_mariadbs_configuration_is_quoted():
     lines = mariadb.config_text(Path("/a b#c\\d"), 1).splitlines()
     assert 'datadir="/a b#c\\\\d/mysql/data"' in lines
+    # In /tmp the next server to start would delete them.
+    assert 'tmpdir="/a b#c\\\\d/run/tmp"' in lines
 
 
 def test_no_secret_is_on_a_command_line(made):

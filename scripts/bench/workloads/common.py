@@ -52,6 +52,8 @@ class Live:
 def warm(setting: Setting, contender: Contender, log: str) -> Iterator[Live]:
     """Start a contender on empty servers, let it load one small file, and end it afterwards."""
     setting.site.reset()
+    if contender.appends:
+        setting.site.drop_mart_keys()
     setting.site.stage(WARM.make(), "warm")
     setting.site.drop("warm")
     running = contender.start(setting.site, setting.logs / f"{log}-{contender.name}.log")
