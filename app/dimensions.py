@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
+import pickle
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from app.errors import DimensionError
 from app.failpoints import failpoint
 from app.mysql import Database, Tx
 from app.mysql_jdbc import jdbc_options
+from app.spark_errors import spark_error
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +68,14 @@ class Dimensions:
 
         Raises:
             DimensionError: a key occurs more than once; nothing is replaced.
+        EnvironmentFault: the disk is full.
         """
         version = self._now_ms()
         failpoint("during_refresh")
         with ThreadPoolExecutor(len(DIMENSIONS)) as pool:
             tables = list(pool.map(inheritable_thread_target(self._spark)(self._load), DIMENSIONS))
         lookups: Lookups = {d.table: Lookup.of(table, d.key) for d, table in zip(DIMENSIONS, tables, strict=True)}
-        held = self._spark.sparkContext.broadcast(lookups)
+        held = _broadcast(self._spark, lookups)
         if self._before is not None:
             # A batch may still hold the set that is replaced now, but none an older one.
             self._before.lookups.destroy()
@@ -86,6 +91,15 @@ class Dimensions:
         table = lookup_rows(frame, dimension).toArrow()
         check_unique(table, dimension)
         return table
+
+
+def _broadcast(spark: SparkSession, lookups: Lookups) -> Broadcast[Lookups]:
+    # Spark writes them to a file first. When it cannot, it prints a trace, and raises what hides the cause in its text.
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return spark.sparkContext.broadcast(lookups)
+    except pickle.PicklingError as exc:
+        raise spark_error(str(exc)) from exc
 
 
 def lookup_rows(frame: DataFrame, dimension: Dimension) -> DataFrame:

@@ -99,6 +99,32 @@ def test_columns_come_by_name_and_extra_ones_by_sorted_name(run: Any) -> None:
     assert texts == ['{"Payment Mode":"UPI","area":"x"}']
 
 
+# As text -> whether it is customer 1, who is known; what only Spark converts is judged by the same rule.
+CUSTOMERS = {
+    "1": True, " 1 ": True, "+1": True, "001": True, "1.": True, "1.00": True, "0" * 5000 + "1": True,
+    "-1": False, "2.5": False, "1e0": False, "x": False, "": False, "\uff11": False, "3": False, "9" * 19: False, "1" * 5000: False,
+}  # fmt: skip
+
+
+def test_a_row_knows_its_customer_however_the_key_is_written(run: Any) -> None:
+    bucket = Bucket()
+    rows = [f"{key},121,sugar,2024-04-30,1,50,2,100\n" for key in CUSTOMERS]
+    bucket.put("a.csv", HEADER + "".join(rows).encode())
+    found = run(bucket, Settings(max_record_bytes=10_000))
+    assert [bool(row["_known"] & 1) for row in found.rows] == list(CUSTOMERS.values())
+    # Store 121, seller 1 and sugar are known in each of them.
+    assert {row["_known"] & ~1 for row in found.rows} == {2 + 4 + 8}
+
+
+def test_a_row_knows_its_product_letter_by_letter(run: Any) -> None:
+    bucket = Bucket()
+    products = {"sugar": True, " sugar ": True, "Sugar": False, "sugar.": False, "": False}
+    # A price of +50 leaves the row to Spark.
+    rows = [f"1,121,{product},2024-04-30,1,{price},2,100\n" for price in ("50", "+50") for product in products]
+    bucket.put("a.csv", HEADER + "".join(rows).encode())
+    assert [bool(row["_known"] & 8) for row in run(bucket).rows] == [*products.values()] * 2
+
+
 def test_structural_faults_stay_with_their_line(run: Any) -> None:
     bucket = Bucket()
     bucket.put("a.csv", HEADER + b'1,2,3\n2,121,"maida\n' + ROW + b"\xff" + ROW)
