@@ -113,7 +113,7 @@ esac
 # A stream of small files calls all of Spark's planning some thousand times: too often for the JVM not to compile it with all means, for
 # minutes, and too seldom to pay that back. So only what is called ten times as often is. What was given comes last and wins.
 export SPARK_SUBMIT_OPTS="-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 ${SPARK_SUBMIT_OPTS:-}"
-# A broadcast dimension takes one page on the heap, or four; of 8 MB each they would cost a full collection every second. Spark reads this
+# A sort or a broadcast takes a page on the heap, or four; of 8 MB each they would cost a small heap a collection every second. Spark reads this
 # setting from the JVM's properties alone.
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" --conf spark.buffer.pageSize=1m \
   "${packages[@]}" --driver-memory "$memory" ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
