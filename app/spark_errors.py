@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 
 from app import errors
-from app.errors import BatchFailed, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, PlannerGone, S3Error, S3Unavailable
+from app.errors import (
+    BatchFailed,
+    EnvironmentFault,
+    MySqlError,
+    MySqlUnavailable,
+    PipelineError,
+    PlannerGone,
+    RowsLost,
+    S3Error,
+    S3Unavailable,
+)
 
 LONGEST_LINE = 500
 # How py4j introduces an exception.
@@ -17,6 +27,7 @@ _NO_CAUSE = re.compile(r"terminated with exception: (null )?SQLSTATE: \w+( \(no 
 # Java's words for what others report by number. The first pattern that a line of the trace holds decides; its line is shown.
 _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     (re.compile(r"No space left on device|Disk quota exceeded"), EnvironmentFault, "free space there (spark.local.dir, checkpoints)"),
+    (re.compile(r"Checkpoint block \S+ not found"), RowsLost, None),
     (re.compile(r"OutOfMemoryError"), BatchFailed, "raise spark.driver_memory, or lower stream.max_bytes_per_trigger"),
     (re.compile(r"AccessDeniedException|AccessDenied|Status Code: 40[13]|NoSuchBucket|UnknownStoreException"), S3Error, None),
     (re.compile(r"Communications link failure|CommunicationsException|SQLNonTransientConnectionException"), MySqlUnavailable, None),

@@ -45,16 +45,32 @@ class Dimension:
 
 _CUSTOMER_COLUMNS = ("first_name", "last_name", "address", "pincode", "phone_number")
 
-CUSTOMER = Dimension("customer", "customer_id", "bigint", "customer_id", 1, _CUSTOMER_COLUMNS, {name: name for name in _CUSTOMER_COLUMNS})
-STORE = Dimension("store", "id", "bigint", "store_id", 2, ("store_manager_name",), {"store_manager_name": "store_manager_name"})
+CUSTOMER = Dimension(
+    table="customer",
+    key="customer_id",
+    key_type="bigint",
+    fact_key="customer_id",
+    bit=1,
+    columns=_CUSTOMER_COLUMNS,
+    fact_columns={name: name for name in _CUSTOMER_COLUMNS},
+)
+STORE = Dimension(
+    table="store",
+    key="id",
+    key_type="bigint",
+    fact_key="store_id",
+    bit=2,
+    columns=("store_manager_name",),
+    fact_columns={"store_manager_name": "store_manager_name"},
+)
 SALES_TEAM = Dimension(
-    "sales_team",
-    "id",
-    "bigint",
-    "sales_person_id",
-    4,
-    ("first_name", "last_name", "manager_id", "is_manager", "address", "pincode"),
-    {
+    table="sales_team",
+    key="id",
+    key_type="bigint",
+    fact_key="sales_person_id",
+    bit=4,
+    columns=("first_name", "last_name", "manager_id", "is_manager", "address", "pincode"),
+    fact_columns={
         "first_name": "sales_person_first_name",
         "last_name": "sales_person_last_name",
         "manager_id": "manager_id",
@@ -63,7 +79,9 @@ SALES_TEAM = Dimension(
         "pincode": "sales_person_pincode",
     },
 )
-PRODUCT = Dimension("product", "name", "string", "product_name", 8, (), {}, required=False)
+PRODUCT = Dimension(
+    table="product", key="name", key_type="string", fact_key="product_name", bit=8, columns=(), fact_columns={}, required=False
+)
 
 DIMENSIONS = (CUSTOMER, STORE, SALES_TEAM, PRODUCT)
 

@@ -54,7 +54,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class PartWriter:
-    """Writes `complete(rows)` below `prefix_of(place)`, which need `sales_month` and `store_id`. It is pickled to the workers."""
+    """Writes what `complete` makes of rows, with `sales_month` and `store_id`, below `prefix_of(place)`. It is pickled to the workers."""
 
     client_factory: Callable[[], S3Client]
     bucket: str

@@ -8,10 +8,13 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pytest
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
 from app.core.arrow_map import map_in_arrow
+from app.errors import RowsLost
 from app.hold import hold
+from app.spark_errors import spark_error
 
 pytestmark = pytest.mark.spark
 
@@ -40,6 +43,18 @@ def test_rows_are_computed_once_and_gone_in_the_end(spark: SparkSession, tmp_pat
     assert kept(spark) == before + 1
     release()
     assert kept(spark) == before
+
+
+def test_few_rows_that_are_lost_are_no_fault_of_their_file(spark: SparkSession) -> None:
+    held, release = hold(spark.range(10), is_small=True)
+    assert held.count() == 10
+    # As when the executor that has them goes away.
+    release()
+    with pytest.raises(Py4JJavaError) as failed:
+        held._jdf.count()
+    error = spark_error(str(failed.value))
+    assert isinstance(error, RowsLost)
+    assert "not found" in str(error)
 
 
 def test_rows_of_one_partition_need_no_shuffle_when_they_are_few(spark: SparkSession) -> None:
