@@ -40,7 +40,7 @@ def data(home: Path) -> Path:
 
 
 def _temporary(home: Path) -> Path:
-    return home / "run" / "tmp"
+    return home / "tmp"
 
 
 def prepare(home: Path, port: int, known: Secrets) -> None:

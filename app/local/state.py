@@ -24,7 +24,7 @@ USER = "salestream"
 PATIENCE_SECONDS = 1.0
 POLL_SECONDS = 0.02
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDERS = ("s3", "mysql", "log", "run", "run/tmp")
+FOLDERS = ("s3", "mysql", "log", "run", "tmp")
 
 
 @dataclass(frozen=True)
