@@ -32,7 +32,7 @@ from app.marker import Marker, write_marker
 from app.mysql import Tx
 from app.outputs import write_outputs
 from app.sinks.marts import Totals, check_stage, merge
-from app.spark_errors import spark_error, without_values
+from app.spark_errors import failure_of, without_values
 from app.steps import step
 from app.undo import total_of
 
@@ -154,7 +154,7 @@ def _as_own(exc: Exception) -> PipelineError:
     if isinstance(exc, PipelineError):
         return exc
     if isinstance(exc, Py4JJavaError | PySparkException):
-        return spark_error(str(exc))
+        return failure_of(exc)
     if isinstance(exc, Py4JError | ConnectionError):
         return SparkGone("Spark's JVM does not answer any more")
     return BatchFailed(f"{type(exc).__name__}: {exc}".splitlines()[0])

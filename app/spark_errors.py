@@ -34,7 +34,13 @@ _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     (re.compile(r"TransactionRollbackException|Deadlock found|Lock wait timeout"), MySqlUnavailable, None),
     (re.compile(r"java\.sql\.\w*(SQL|Batch)\w*Exception|MysqlDataTruncation|com\.mysql\.cj\.[\w.]*Exception"), MySqlError, None),
     (re.compile(r"AWSS3IOException|AWSServiceThrottled|SdkClientException|AWSClientIOException|ConnectTimeout"), S3Unavailable, None),
+    (re.compile(r"\[FAILED_JDBC\.CONNECTION\]"), MySqlUnavailable, None),
 )
+
+
+def failure_of(exc: Exception) -> PipelineError:
+    """Return the error that an exception of Spark or py4j stands for. Some of Spark's keep the cause out of their text."""
+    return spark_error(f"{exc}\n{getattr(exc, '_stackTrace', '')}")
 
 
 def spark_error(text: str) -> PipelineError:
@@ -53,7 +59,9 @@ def spark_error(text: str) -> PipelineError:
     lines = [found.strip() for found in _message(text).splitlines()]
     for pattern, kind, remedy in _KINDS:
         if shown := next((found for found in lines if pattern.search(found)), None):
-            return kind(_short(shown), cure=remedy)
+            first_cause = next((found for found in reversed(lines) if found.startswith("Caused by: ")), shown)
+            more = f" ({_short(first_cause)})" if kind is MySqlUnavailable and first_cause != shown else ""
+            return kind(_short(shown) + more, cure=remedy)
     return BatchFailed(_short(line))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificat
 from app.errors import ConfigError
 
 TYPE = "PKCS12"
+# Dimensions are read side by side: of two folders made at once, the cache would keep one and delete the other with what is in it.
+_LOCK = threading.Lock()
 
 
 def trust_store(ca: Path) -> Path:
@@ -28,7 +31,8 @@ def trust_store(ca: Path) -> Path:
         ConfigError: the file cannot be read or holds no certificate.
     """
     try:
-        return _made(ca.read_bytes())
+        with _LOCK:
+            return _made(ca.read_bytes())
     except OSError as exc:
         raise ConfigError(f"mysql.tls_ca: {ca}: {exc.strerror or exc}") from exc
     except ValueError as exc:

@@ -1,7 +1,10 @@
 """MySQL: which errors may pass by themselves, how often they are tried again, and what Spark is told."""
 
+import gc
 import ssl
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -11,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 from pydantic import SecretStr
 
+from app import truststore
 from app.config import Config, MySqlConfig
 from app.errors import ConfigError, MySqlError, MySqlUnavailable, PipelineError
 from app.mysql import Tx, retrying, tls_context, translated
@@ -259,6 +263,25 @@ def test_a_trust_store_is_made_once_for_each_content_of_the_ca_file(config: Conf
     assert jdbc_options(verified)["url"] == first
     path.write_text(CA + CA)
     assert jdbc_options(verified)["url"] != first
+
+
+def test_the_trust_store_is_there_however_many_ask_for_it_at_once(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(CA)
+    serialize = truststore.serialize_java_truststore
+
+    def slowly(*args: Any) -> bytes:
+        time.sleep(0.05)
+        return serialize(*args)
+
+    monkeypatch.setattr(truststore, "serialize_java_truststore", slowly)
+    truststore._made.cache_clear()
+    truststore._folder.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(truststore.trust_store, [path] * 4))
+    gc.collect()
+    assert len(set(stores)) == 1
+    assert stores[0].exists()
 
 
 @pytest.mark.parametrize(("tls", "ca"), [("off", True), ("required", True), ("verify", False)])

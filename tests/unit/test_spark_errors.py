@@ -15,7 +15,7 @@ from app.errors import (
     S3Unavailable,
     TransientError,
 )
-from app.spark_errors import LONGEST_LINE, spark_error, without_values
+from app.spark_errors import LONGEST_LINE, failure_of, spark_error, without_values
 
 JOB = (
     "An error occurred while calling o512.parquet.\n"
@@ -65,6 +65,42 @@ def test_what_only_the_jvm_has_seen_is_told_apart_by_javas_words(cause: str, kin
     assert type(found) is kind
     assert cause.rpartition(": ")[2] in str(found)
     assert "\n" not in str(found)
+
+
+class OfSpark(Exception):
+    """An exception whose text leaves out what caused it, as Spark's own do."""
+
+    def __init__(self, text: str, causes: str) -> None:
+        super().__init__(text)
+        self._stackTrace = f"org.apache.spark.sql.AnalysisException: {text}{FRAMES}{causes}\t... 22 more"
+
+
+NOT_CONNECTED = (
+    "[FAILED_JDBC.CONNECTION] Failed JDBC jdbc:mysql:***(redacted) on the operation: Couldn't connect to the database SQLSTATE: HV000"
+)
+
+
+@pytest.mark.parametrize(
+    ("causes", "kind", "what"),
+    [
+        (
+            "Caused by: com.mysql.cj.jdbc.exceptions.CommunicationsException: Communications link failure\n\nThe last packet\n"
+            "Caused by: java.net.ConnectException: Connection refused\n",
+            MySqlUnavailable,
+            "com.mysql.cj.jdbc.exceptions.CommunicationsException: Communications link failure"
+            " (java.net.ConnectException: Connection refused)",
+        ),
+        (
+            "Caused by: java.sql.SQLException: Access denied for user 'nobody'@'h' (using password: YES)\n",
+            MySqlError,
+            "java.sql.SQLException: Access denied for user 'nobody'@'h' (using password: YES)",
+        ),
+        ("", MySqlUnavailable, NOT_CONNECTED.removesuffix(" SQLSTATE: HV000")),
+    ],
+)
+def test_a_dimension_that_cannot_be_read_is_never_a_fault_of_the_files(causes: str, kind: type[PipelineError], what: str) -> None:
+    found = failure_of(OfSpark(NOT_CONNECTED, causes))
+    assert (type(found), found.what) == (kind, what)
 
 
 def test_a_cause_further_down_is_found_and_shown() -> None:
