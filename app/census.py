@@ -9,57 +9,51 @@ from decimal import Decimal
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from app.core.classify import LOADED, REJECTED, SPLIT
+from app.core.arrow_map import map_in_arrow
 from app.core.contract import Contract
 from app.core.masking import masked, sensitive_columns
 from app.core.quality import VALUE_CHARS
+from app.core.tally import FILE, PARTITION, REASON, SCHEMA, counted_columns, tally
 from app.ledger_types import FactPart, Reject, RuleWarning
+from app.source.splits import Marker
 
 
 @dataclass
 class Census:
-    """Counts of a classified frame: per file and outcome, per fact partition, per first reason; and accepted rows with warnings."""
+    """Counts of a classified frame: per file and outcome, per fact partition, per first reason; and accepted rows with warnings.
+
+    `markers` are those of the scan, one for each split, where the frame was scanned.
+    """
 
     by_file: dict[int, defaultdict[str, int]] = field(default_factory=dict)
     facts: list[FactPart] = field(default_factory=list)
     by_reason: dict[str, int] = field(default_factory=dict)
     warned: int = 0
+    markers: list[Marker] = field(default_factory=list)
 
     @classmethod
     def take(cls, frame: DataFrame) -> Census:
-        """Count in one job, which also fills the cache. The result has a row per file, partition and reason of the batch."""
-        file, month, store, reason, outcome = (F.col(c) for c in ("_file_id", "sales_month", "store_id", "_reason", "_outcome"))
-        is_row = frame.where(outcome != SPLIT)
-        grouped = is_row.select(
-            outcome,
-            reason,
-            file,
-            F.when(outcome == LOADED, month).alias("sales_month"),
-            F.when(outcome == LOADED, store).alias("store_id"),
-            F.when(outcome == LOADED, F.col("total_cost")).alias("total_cost"),
-            F.when((outcome != REJECTED) & F.col("_warnings").isNotNull(), F.lit(1)).alias("warned"),
-        ).groupingSets([[file, outcome], [month, store, outcome], [reason, outcome]], file, month, store, reason, outcome)
-        census = cls()
-        for row in grouped.agg(
-            F.count(F.lit(1)).alias("rows"),
-            F.sum("total_cost").alias("amount"),
-            F.count("warned").alias("warned"),
-            F.grouping_id().alias("set"),
-        ).collect():
-            census._add(row.asDict())
-        census.facts.sort(key=lambda part: (part.sales_month, part.store_id))
-        return census
+        """Count in one job without a shuffle, which also fills the cache.
 
-    def _add(self, row: dict[str, object]) -> None:
-        # grouping_id has a bit for each column that is not part of the set: file 16, month 8, store 4, reason 2, outcome 1.
-        rows, outcome, grouping = int(str(row["rows"])), str(row["_outcome"]), int(str(row["set"]))
-        if not grouping & 16:
-            self.by_file.setdefault(int(str(row["_file_id"])), defaultdict(int))[outcome] += rows
-            self.warned += int(str(row["warned"]))
-        elif not grouping & 8 and outcome == LOADED:
-            self.facts.append(FactPart(str(row["sales_month"]), int(str(row["store_id"])), rows, Decimal(str(row["amount"]))))
-        elif not grouping & 2 and outcome == REJECTED:
-            self.by_reason[str(row["_reason"])] = rows
+        What is collected is a row per file, partition and reason of each task, and one per split.
+        """
+        census = cls()
+        facts: dict[tuple[str, int], tuple[int, Decimal]] = {}
+        reasons: defaultdict[str, int] = defaultdict(int)
+        for row in map_in_arrow(frame.selectExpr(*counted_columns(frame.columns)), tally, SCHEMA).collect():
+            if row["kind"] == FILE:
+                census.by_file.setdefault(row["file_id"], defaultdict(int))[row["name"]] += row["rows"]
+                census.warned += row["warned"]
+            elif row["kind"] == PARTITION:
+                rows, amount = facts.get(place := (row["name"], row["store_id"]), (0, Decimal(0)))
+                facts[place] = (rows + row["rows"], amount + row["amount"])
+            elif row["kind"] == REASON:
+                reasons[row["name"]] += row["rows"]
+            else:
+                census.markers.append(Marker.from_json(row["name"]))
+        census.facts = [FactPart(month, store, rows, amount) for (month, store), (rows, amount) in sorted(facts.items())]
+        census.by_reason = dict(reasons)
+        return census
 
 
 def count_rejects(rejected: DataFrame, contract: Contract) -> list[Reject]:

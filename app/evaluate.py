@@ -24,7 +24,7 @@ from app.ledger_types import Attempt, FileResult, FileState, QuarantinePart, Rej
 from app.mend import still_rejected, with_mended_lines
 from app.prefixes import pending_part_prefix
 from app.sinks.facts import s3a
-from app.source.scan import markers_of, scan
+from app.source.scan import scan
 from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
 from app.undo import Undo, plan_rewrite, plan_undo
 from app.verdicts import (
@@ -101,17 +101,16 @@ def _take(job: Job, attempt: Attempt, frame: DataFrame | None, dimensions: Dimen
     results: list[FileResult] = []
     if attempt.files:
         assert frame is not None, "files are read into a frame"
-        markers = markers_of(frame)
-        crossed = broken_borders(markers)
+        crossed = broken_borders(census.markers)
         if crossed:
             log.info("batch=%s files=%s have quoted line breaks across splits: scanned whole", attempt.batch_key, sorted(crossed))
             plan.whole |= crossed
             return None
-        scanned = Scanned.of(attempt, markers, census)
+        scanned = Scanned.of(attempt, census.markers, census)
         if attempt.is_mending:
             results = mended_results(attempt, scanned)
         else:
-            frame = with_absolute_lines(frame, line_bases(markers))
+            frame = with_absolute_lines(frame, line_bases(census.markers))
             if not _judge(job, attempt, scanned, frame, plan):
                 return None
             results = file_results(attempt, scanned, plan)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     S3Client = Any
 
-__all__ = ["Marker", "ScanFile", "Split", "broken_borders", "line_bases", "markers_of", "plan_splits", "scan"]
+__all__ = ["Marker", "ScanFile", "Split", "broken_borders", "line_bases", "plan_splits", "scan"]
 
 
 class ScanSettings(Protocol):
@@ -61,7 +61,7 @@ def scan(
     Columns: `_kind`, `_file_id`, `_split`, `_line` (of the record's first line, counted from 1 in the split: see `line_bases`), the
     contract's columns (NULL where the file lacks the column or the row has `_faults`), `_texts` (see `app.core.arrow_types`), `_extra`
     (extra columns by name, NULL where the file has none), `_raw` (the record's text without its last line break), `_faults`
-    (structural ones, NULL for good rows), `_marker` (see `markers_of`), `_known` (see `app.core.enrich`). Rows of a file whose markers
+    (structural ones, NULL for good rows), `_marker` (a Marker's JSON), `_known` (see `app.core.enrich`). Rows of a file whose markers
     are not all OK, or with broken borders, do not count. `client_factory` is pickled; it gives a worker process its client, and
     `lookups` the dimensions.
     """
@@ -73,8 +73,3 @@ def scan(
     rows = map_in_arrow(tasks, reader, batch_schema(contract))
     # Text, as every Column built here costs a handful of calls to the JVM: 40 ms of a small batch.
     return rows.selectExpr("if(_marker IS NULL, 'row', 'split') AS _kind", "*")
-
-
-def markers_of(scanned: DataFrame) -> list[Marker]:
-    """Collect the markers of a scan, or of a frame that still carries `_marker`: one per split."""
-    return [Marker.from_json(row[0]) for row in scanned.where("_marker IS NOT NULL").select("_marker").collect()]

@@ -141,7 +141,7 @@ def main() -> None:
     from app.core.contract import load_contract
     from app.core.enrich import DIMENSIONS
     from app.core.lookup import Lookup
-    from app.source.scan import ScanFile, markers_of, plan_splits, scan
+    from app.source.scan import Marker, ScanFile, plan_splits, scan
 
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rows", type=int, default=4_000_000)
@@ -174,7 +174,8 @@ def main() -> None:
     texts = ",".join(f"{name} string" for name in TYPES)
     types = ",".join(f"{name} {kind}" for name, kind in TYPES.items())
     lineage = ("_file_id", "_split", "_line", "_marker")
-    found = sum(marker.rows for marker in markers_of(ours(paths)))
+    markers = ours(paths).where("_marker IS NOT NULL").select("_marker").collect()
+    found = sum(Marker.from_json(text).rows for (text,) in markers)
     assert found == args.rows // args.files * args.files, found
     cases = {
         "a  spark csv, text": lambda: noop(csv(paths, texts)),

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from app.census import Census, count_rejects, count_warnings
 from app.core.contract import Column, Contract
 from app.ledger_types import Reject, RuleWarning
+from app.source.splits import Marker
 from tests.frames import FAULTS
 
 pytestmark = pytest.mark.spark
@@ -51,18 +52,26 @@ def test_warnings_are_counted_by_file_and_rule(spark: SparkSession) -> None:
 
 def test_the_census_counts_warned_rows_that_are_not_rejected(spark: SparkSession) -> None:
     rows = [
-        (1, "loaded", "2024-01", 5, "1.50", None, ["odd", "late"]),
-        (1, "loaded", "2024-01", 5, "2.50", None, None),
-        (1, "pending", "2024-01", 5, "9.00", None, ["odd"]),
-        (1, "rejected", None, None, None, "TOTAL", ["odd"]),
-        (1, "split", None, None, None, None, None),
+        (1, "loaded", "2024-01", 5, "1.50", None, ["odd", "late"], None),
+        (1, "loaded", "2024-01", 5, "2.50", None, None, None),
+        (1, "pending", "2024-01", 5, "9.00", None, ["odd"], None),
+        (1, "rejected", None, None, None, "TOTAL", ["odd"], None),
+        (1, "split", None, None, None, None, None, Marker(1, 0, rows=4).to_json()),
     ]
     schema = (
-        "_file_id bigint, _outcome string, sales_month string, store_id int, total_cost string, _reason string, _warnings array<string>"
+        "_file_id bigint, _outcome string, sales_month string, store_id int, total_cost string, _reason string, _warnings array<string>,"
+        " _marker string"
     )
-    frame = spark.createDataFrame(rows, schema).withColumn("total_cost", F.col("total_cost").cast("decimal(18,4)"))
+    frame = spark.createDataFrame(rows, schema).withColumn("total_cost", F.col("total_cost").cast("decimal(18,4)")).repartition(3)
     census = Census.take(frame)
+    assert census.markers == [Marker(1, 0, rows=4)]
     assert census.warned == 2
     assert census.by_file == {1: {"loaded": 2, "pending": 1, "rejected": 1}}
     assert [(part.sales_month, part.store_id, part.rows, part.amount) for part in census.facts] == [("2024-01", 5, 2, Decimal("4.0000"))]
     assert census.by_reason == {"TOTAL": 1}
+
+
+def test_rows_that_were_waiting_have_no_markers(spark: SparkSession) -> None:
+    schema = "_file_id bigint, _outcome string, sales_month string, store_id int, total_cost int, _reason string, _warnings array<string>"
+    census = Census.take(spark.createDataFrame([(7, "pending", "2024-01", 5, 1, None, None)], schema))
+    assert (census.by_file, census.markers) == ({7: {"pending": 1}}, [])

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from app.core.contract import Contract, load_contract
 from app.source.blocks import content_digests
-from app.source.scan import Marker, broken_borders, line_bases, markers_of, plan_splits, scan
+from app.source.scan import Marker, broken_borders, line_bases, plan_splits, scan
 from tests.frames import lookups
 from tests.s3_fake import Bucket
 
@@ -259,9 +259,3 @@ def test_many_small_files_are_all_read(run: Any) -> None:
 
 def test_no_files_are_no_rows(run: Any) -> None:
     assert run(Bucket()).rows == []
-
-
-def test_markers_can_be_collected_from_the_frame(run: Any) -> None:
-    bucket = Bucket()
-    bucket.put("a.csv", HEADER + ROW)
-    assert [(marker.file_id, marker.rows) for marker in markers_of(run(bucket).frame)] == [(1, 1)]
