@@ -56,15 +56,15 @@ def main() -> int:
         def noted() -> None:
             write(out, results.rows(), about | {"scale": args.scale})
 
-        if not wanted:
-            run_chained(setting, names, args.rounds or ROUNDS, results, noted)
-            wanted = QUICK_OWN if args.quick else OWN
         for workload in WORKLOADS:
-            if not (cases := chosen(workload, wanted, names)):
+            if not (cases := chosen(workload, wanted or (QUICK_OWN if args.quick else OWN), names)):
                 continue
             print(f"bench: {workload.letter}: {workload.title}", flush=True)
             run_cases(cases, setting, args.rounds or workload.rounds, results)
             noted()
+        if not wanted:
+            # Last, as these are done in rounds: of a run that is cut the first ones are left.
+            run_chained(setting, names, args.rounds or ROUNDS, results, noted)
     wrong = [row for row in results.rows() if row["contender"] == OURS and not row["correct"]]
     for row in wrong:
         print(f"bench: WRONG {row['workload']}: {row['note']}", file=sys.stderr)

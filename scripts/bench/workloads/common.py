@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from scripts.bench import checks
@@ -96,7 +96,7 @@ def measure_drop(setting: Setting, contender: Contender, live: Live, data: DataS
     return Sample(done - began, data.rows, data.files, gauge.peak_mb, not wrong, wrong, extra)
 
 
-@lru_cache(maxsize=16)
+@cache
 def _expected_together(given: tuple[DataSet, ...]) -> Expected:
     """Ask the oracle once for all contenders that are given the same."""
     return expect([path for data in given for path in data.paths])
