@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/python -m pytest
+# What CI spends its minutes on.
+SLOWEST := --durations=20 --durations-min=5
 
 .PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix classes bench bench-quick demo clean
 
@@ -27,13 +29,13 @@ spark: ## tests with a local Spark session
 	$(PYTEST) tests/spark
 
 integration: ## tests on the embedded S3 and MySQL
-	$(PYTEST) tests/integration
+	$(PYTEST) $(SLOWEST) tests/integration
 
 e2e: classes ## the whole pipeline through ./spark-submit.sh
-	$(PYTEST) tests/e2e --ignore tests/e2e/test_kill_points.py
+	$(PYTEST) $(SLOWEST) tests/e2e --ignore tests/e2e/test_kill_points.py
 
 kills: classes ## every fail point once: the real job is killed there and must recover
-	$(PYTEST) tests/e2e/test_kill_points.py
+	$(PYTEST) $(SLOWEST) tests/e2e/test_kill_points.py
 
 mysql: ## a real MySQL server for the tests, where this machine can get one
 	@scripts/fetch_mysql.sh
@@ -56,7 +58,7 @@ classes: ## Spark's classes prepared for the tests' JVMs, which then start faste
 WORKLOADS ?=
 CONTENDERS ?=
 SCALE ?= 1
-bench: ## Salestream beside the others, half an hour a round on two cores; WORKLOADS=a,c CONTENDERS=salestream,floor ROUNDS=3 SCALE=0.1 choose
+bench: ## Salestream beside the others, three rounds in little more than an hour on two cores; WORKLOADS=a,c CONTENDERS=salestream,floor ROUNDS=3 SCALE=0.1 choose
 	$(PYTHON) -m scripts.bench --workloads "$(WORKLOADS)" --contenders "$(CONTENDERS)" --rounds $(or $(ROUNDS),0) --scale $(SCALE)
 	$(PYTHON) -m scripts.bench.report
 

@@ -36,6 +36,7 @@ GRANTS = REPOSITORY / "scripts" / "sql" / "grants.sql"
 
 
 _users: dict[tuple[str, int], dict[str, str]] = {}
+_templates: dict[tuple[str, int], str] = {}
 
 
 def make_users(root: pymysql.Connection) -> dict[str, str]:
@@ -57,6 +58,28 @@ def grant(root: pymysql.Connection, database: str, *users: str) -> None:
         for statement in statements:
             if any(f"'{user}'@" in statement for user in users):
                 cursor.execute(statement)
+
+
+def make_tables(root: pymysql.Connection, config: MySqlConfig) -> None:
+    """Give an empty database the schema: once for each server by the migrations, then as a copy, which takes a third of the time."""
+    server = (root.host, root.port)
+    with root.cursor() as cursor:
+        if server not in _templates:
+            name = f"template{uuid.uuid4().hex[:8]}"
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+            grant(root, name, ADMIN)
+            apply_migrations(config.model_copy(update={"database": name}))
+            _templates[server] = name
+        template = _templates[server]
+        cursor.execute(f"SHOW FULL TABLES FROM {template}")
+        tables = cursor.fetchall()
+        cursor.execute(f"USE {config.database}")
+        for table in (name for name, kind in tables if kind == "BASE TABLE"):
+            cursor.execute(f"CREATE TABLE `{table}` LIKE {template}.`{table}`")
+            cursor.execute(f"INSERT INTO `{table}` SELECT * FROM {template}.`{table}`")
+        for view in (name for name, kind in tables if kind == "VIEW"):
+            cursor.execute(f"SHOW CREATE VIEW {template}.`{view}`")
+            cursor.execute(cursor.fetchall()[0][1].replace(f"`{template}`", f"`{config.database}`"))
 
 
 def spark_session(env: LocalEnv) -> SparkSession:
@@ -99,7 +122,7 @@ class World:
         world = cls(_load(env, folder), env, folder, users, root)
         world.client.create_bucket(Bucket=name)
         grant(root, name, ADMIN)
-        apply_migrations(world.mysql_as(ADMIN))
+        make_tables(root, world.mysql_as(ADMIN))
         seed_dimensions(world.admin, name, tree["s3"]["source_prefix"])
         grant(root, name, JOB, READER)
         return world

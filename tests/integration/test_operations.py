@@ -15,6 +15,7 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
+from app.cli_request import show_preview
 from app.core.contract import load_contract
 from app.dimensions import Dimensions
 from app.errors import UsageError
@@ -215,7 +216,9 @@ def marts_of(found: Preview, side: str) -> dict[str, dict[tuple[object, ...], ob
     return {mart: {key: values for other, key, values in rows if other == mart and values} for mart, _, _ in rows}
 
 
-def test_a_dry_run_shows_exactly_what_the_operation_then_does_and_changes_nothing(world: World, spark: SparkSession) -> None:
+def test_a_dry_run_shows_exactly_what_the_operation_then_does_and_changes_nothing(
+    world: World, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.drop("one.csv", f"{HEADER}\n1,121,quaker oats,2024-01-05,1,10.00,1,10.00\n")
     world.drop("two.csv", f"{HEADER}\n2,121,quaker oats,2024-01-06,2,30.00,1,30.00\n1,122,sugar,2024-01-06,4,5.00,1,5.00\n")
     world.run_once(spark)
@@ -243,6 +246,13 @@ def test_a_dry_run_shows_exactly_what_the_operation_then_does_and_changes_nothin
     # One part lay in each of two partitions; the one that also holds the other file's row is written again without these.
     assert sorted((part.sales_month, part.store_id, part.rows) for part in found.dead_parts) == [("2024-01", 121, 2), ("2024-01", 122, 1)]
     assert [(part.sales_month, part.store_id, part.rows) for part in found.new_parts] == [("2024-01", 121, 1)]
+    capsys.readouterr()
+    show_preview(found, limit=50)
+    shown = capsys.readouterr().out
+    assert shown.startswith("would take out 2 rows (35.00) and load 0 (0.00); nothing was changed\n")
+    assert "customers_data_mart: 2\n" in shown
+    assert "15.0000 -> 10.0000" in shown
+    assert "sales_team_data_mart: 3\n" in shown
 
     ask(world, OperationKind.RETRACT, "two.csv")
     world.run_once(spark)
