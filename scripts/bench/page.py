@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.bench.goals import goals_table
+
 RESULTS = Path(__file__).with_name("results")
 TEXT = Path(__file__).with_name("page.md")
+MISSED = Path(__file__).with_name("missed.md")
 TITLES = {
     "a_month": "Catch-up: 4 M rows in 40 files of one month",
     "a_partitions": "Catch-up: 4 M rows in 40 files over 24 months and 5 stores",
@@ -72,7 +75,7 @@ def sections(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def page(rows: list[Row], machine: Row) -> str:
     """Return the whole page."""
-    parts = [TEXT.read_text(), _machine(machine)]
+    parts = [TEXT.read_text(), _machine(machine), "## Goals\n", goals_table(rows, machine["cores"]), MISSED.read_text()]
     for name, own in sections(rows).items():
         parts += [f"## {TITLES[name]}\n", f"![{TITLES[name]}](benchmarks/{name}.svg)\n", _table(own), _notes(own)]
     return "\n".join(part for part in parts if part).rstrip() + "\n"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from scripts.bench import checks
 from scripts.bench.contender import Contender, Running
-from scripts.bench.data import WARM_MONTH, DataSet, Expected, expect, joined
+from scripts.bench.data import CACHE, WARM_MONTH, DataSet, Expected, expect, joined
 from scripts.bench.servers import Site
 from scripts.bench.timing import Gauge, Sample
+from tests import oracle
 
 WARM = DataSet("warm", 1000, 1, WARM_MONTH, seed=99)
 # The machine may be busy with something else; nobody waits for ever all the same.
@@ -98,8 +101,13 @@ def measure_drop(setting: Setting, contender: Contender, live: Live, data: DataS
 
 @cache
 def _expected_together(given: tuple[DataSet, ...]) -> Expected:
-    """Ask the oracle once for all contenders that are given the same."""
-    return expect([path for data in given for path in data.paths])
+    """Ask the oracle once for all contenders that are given the same; it takes minutes, so its answer is kept for the next run."""
+    asked = sha256(Path(oracle.__file__).read_bytes() + " ".join(data.folder.name for data in given).encode()).hexdigest()[:16]
+    path = CACHE / "data" / f"expected-{asked}.pickle"
+    if not path.exists():
+        path.write_bytes(pickle.dumps(expect([path for data in given for path in data.paths])))
+    found: Expected = pickle.loads(path.read_bytes())
+    return found
 
 
 def faults(site: Site, given: list[DataSet], contender: Contender) -> str:

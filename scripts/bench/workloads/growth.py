@@ -22,8 +22,8 @@ from scripts.bench.workloads.common import START_SECONDS, WARM, WORK_SECONDS, Se
 
 # Files in the ledger, rows in the customers mart; each history has as many batches and Parquet parts as a real one would have.
 HISTORIES = {"empty": (0, 0), "100k": (100_000, 0), "1m": (1_000_000, 5_000_000)}
-# Three rounds make 30; a quick run makes do with few.
-BATCHES = 10
+# A quick run makes do with few.
+BATCHES = 30
 FEWEST = 3
 FILES_A_BATCH = 10
 MONTHS = "(SELECT DATE_FORMAT(DATE '2023-01-01' + INTERVAL seq MONTH, '%Y-%m') AS month FROM seq_0_to_23) m"

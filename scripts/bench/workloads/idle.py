@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 from scripts.bench.contender import Contender
-from scripts.bench.timing import Sample, cpu_seconds, memory_mb, tree
+from scripts.bench.timing import Sample, memory_mb, spent_between, thread_seconds, tree
 from scripts.bench.workloads.common import WARM, Setting, warm
 from tests.fault_proxy import Request, fault_proxy
 
@@ -23,11 +23,11 @@ def nothing_comes(setting: Setting, contender: Contender) -> Sample:
         with warm(replace(setting, site=counted), contender, "idle") as live:
             time.sleep(2)
             pids = tree(live.running.process.pid)
-            requests, statements, cpu, began = len(proxy.requests), _statements(setting), cpu_seconds(pids), time.monotonic()
+            requests, statements, before, began = len(proxy.requests), _statements(setting), thread_seconds(pids), time.monotonic()
             time.sleep(seconds)
             took = time.monotonic() - began
             seen = proxy.requests[requests:]
-            cpu, statements = cpu_seconds(tree(live.running.process.pid)) - cpu, _statements(setting) - statements - 1
+            cpu, statements = spent_between(before, thread_seconds(tree(live.running.process.pid))), _statements(setting) - statements - 1
             memory = sum(map(memory_mb, pids))
     kinds = Counter(map(kind_of, seen))
     a_minute = 60 / took

@@ -30,7 +30,7 @@ def over_partitions(setting: Setting, contender: Contender, live: Live) -> Sampl
 
 
 def _files(setting: Setting, seconds: int) -> int:
-    return max(8, round(seconds * setting.scale))
+    return max(5, round(seconds * setting.scale))
 
 
 def _drop(setting: Setting, contender: Contender, live: Live, data: DataSet) -> Sample:
