@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.core.arrow_map import map_in_arrow
 from app.core.contract import Contract
+from app.core.marts import Mart
 from app.core.masking import masked, sensitive_columns
 from app.core.quality import VALUE_CHARS
-from app.core.tally import FILE, PARTITION, REASON, SCHEMA, counted_columns, tally
+from app.core.tally import FILE, MARKER, MART, MOST_MART_ROWS, PARTITION, REASON, SCHEMA, TOO_MANY, Tally, counted_columns
 from app.ledger_types import FactPart, Reject, RuleWarning
+from app.sinks.marts import Totals
 from app.source.splits import Marker
+
+# By mart, then by month and the other keys of its grain: rows and amount.
+Deltas = Mapping[str, Mapping[tuple[Any, ...], Totals]]
+NOTHING = Totals(0, Decimal(0))
 
 
 @dataclass
 class Census:
     """Counts of a classified frame: per file and outcome, per fact partition, per first reason; and accepted rows with warnings.
 
-    `markers` are those of the scan, one for each split, where the frame was scanned.
+    `markers` are those of the scan, one for each split, where the frame was scanned. `deltas` are rows and amount that loaded rows add to
+    each mart that was asked for, by its grain; None where these are too many to be held here.
     """
 
     by_file: dict[int, defaultdict[str, int]] = field(default_factory=dict)
@@ -30,29 +39,37 @@ class Census:
     by_reason: dict[str, int] = field(default_factory=dict)
     warned: int = 0
     markers: list[Marker] = field(default_factory=list)
+    deltas: Deltas | None = None
 
     @classmethod
-    def take(cls, frame: DataFrame) -> Census:
+    def take(cls, frame: DataFrame, marts: tuple[Mart, ...] = (), most: int = MOST_MART_ROWS) -> Census:
         """Count in one job without a shuffle, which also fills the cache.
 
-        What is collected is a row per file, partition and reason of each task, and one per split.
+        What is collected of each task is a row per file, partition, reason and split, and at most `most` rows of marts.
         """
         census = cls()
-        facts: dict[tuple[str, int], tuple[int, Decimal]] = {}
+        facts: dict[tuple[str, int], Totals] = defaultdict(lambda: NOTHING)
         reasons: defaultdict[str, int] = defaultdict(int)
-        for row in map_in_arrow(frame.selectExpr(*counted_columns(frame.columns)), tally, SCHEMA).collect():
-            if row["kind"] == FILE:
-                census.by_file.setdefault(row["file_id"], defaultdict(int))[row["name"]] += row["rows"]
-                census.warned += row["warned"]
-            elif row["kind"] == PARTITION:
-                rows, amount = facts.get(place := (row["name"], row["store_id"]), (0, Decimal(0)))
-                facts[place] = (rows + row["rows"], amount + row["amount"])
-            elif row["kind"] == REASON:
-                reasons[row["name"]] += row["rows"]
+        deltas: dict[str, dict[tuple[Any, ...], Totals]] = {mart.table: defaultdict(lambda: NOTHING) for mart in marts}
+        is_too_many = False
+        counted = map_in_arrow(frame.selectExpr(*counted_columns(frame.columns, marts)), Tally(marts, most), SCHEMA)
+        for kind, name, keys, rows, amount, warned in counted.collect():
+            if kind == FILE:
+                census.by_file.setdefault(keys[0], defaultdict(int))[name] += rows
+                census.warned += warned
+            elif kind == PARTITION:
+                facts[name, keys[0]] += Totals(rows, amount)
+            elif kind == REASON:
+                reasons[name] += rows
+            elif kind == MARKER:
+                census.markers.append(Marker.from_json(name))
+            elif kind == TOO_MANY:
+                is_too_many = True
             else:
-                census.markers.append(Marker.from_json(row["name"]))
-        census.facts = [FactPart(month, store, rows, amount) for (month, store), (rows, amount) in sorted(facts.items())]
+                deltas[marts[kind - MART].table][name, *keys] += Totals(rows, amount)
+        census.facts = [FactPart(month, store, total.rows, total.amount) for (month, store), total in sorted(facts.items())]
         census.by_reason = dict(reasons)
+        census.deltas = deltas if marts and not is_too_many else None
         return census
 
 

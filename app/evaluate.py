@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from app.census import Census, count_rejects, count_warnings
 from app.core.classify import LOADED, PENDING, REJECTED, classify_pending, classify_scanned, missing_key_rows
+from app.core.marts import MARTS, Mart
 from app.dimensions import LOOKUP_KEYS, DimensionSet, any_key_known
 from app.evaluation import Evaluation
 from app.hold import hold
@@ -61,11 +62,12 @@ def evaluate(job: Job, attempt: Attempt) -> Evaluation:
         dimensions = job.dimensions.current()
         undo = plan_undo(job.ledger, job.contract, attempt, frozenset(plan.replaces_nothing))
         frame = _classified(job, attempt, dimensions, plan, undo)
+        is_small = sum(file.version.size for file in attempt.files) <= SMALL_BYTES and not undo.waiting
         with ExitStack() as on_the_way_out:
             if frame is not None:
-                frame, release = hold(frame, is_small=sum(file.version.size for file in attempt.files) <= SMALL_BYTES and not undo.waiting)
+                frame, release = hold(frame, is_small=is_small)
                 on_the_way_out.callback(release)
-            found = _take(job, attempt, frame, dimensions, plan, undo)
+            found = _take(job, attempt, frame, dimensions, plan, undo, marts=MARTS if is_small else ())
             if found is not None:
                 return replace(found, release=on_the_way_out.pop_all().close)
 
@@ -94,9 +96,18 @@ def _scanned(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan) -
     return classify_scanned(rows, job.contract, attempt.planned_at.date())
 
 
-def _take(job: Job, attempt: Attempt, frame: DataFrame | None, dimensions: DimensionSet, plan: Plan, undo: Undo) -> Evaluation | None:
+def _take(
+    job: Job,
+    attempt: Attempt,
+    frame: DataFrame | None,
+    dimensions: DimensionSet,
+    plan: Plan,
+    undo: Undo,
+    *,
+    marts: tuple[Mart, ...],
+) -> Evaluation | None:
     """Take the figures of a classified frame; None when the plan changed and the evaluation must start over."""
-    census = Census.take(frame) if frame is not None else Census()
+    census = Census.take(frame, marts) if frame is not None else Census()
     headers: dict[int, str] = {}
     results: list[FileResult] = []
     if attempt.files:
@@ -138,6 +149,7 @@ def _take(job: Job, attempt: Attempt, frame: DataFrame | None, dimensions: Dimen
         warnings=_warnings(attempt, frame, census),
         headers=headers,
         pending_rows=pending_rows,
+        deltas=census.deltas,
     )
 
 

@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from app.census import Deltas
+from app.core.marts import Mart
+from app.core.tally import grain_of
 from app.dimensions import DimensionSet
 from app.ledger_types import Change, FactPart, FileResult, FileState, Outcome, QuarantinePart, Reject, RuleWarning, Withdrawn
 from app.sinks.marts import Totals
@@ -25,7 +29,10 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The held rows of a batch and what they add up to; without a frame when it reads nothing new. `release` lets go of the rows."""
+    """The held rows of a batch and what they add up to; without a frame when it reads nothing new. `release` lets go of the rows.
+
+    `deltas` are what loaded rows add to the marts, where they are few; whatever is taken out of them is not in it.
+    """
 
     frame: DataFrame | None
     dimensions: DimensionSet
@@ -39,6 +46,7 @@ class Evaluation:
     warnings: tuple[RuleWarning, ...] = ()
     headers: Mapping[int, str] = field(default_factory=dict)
     pending_rows: int = 0
+    deltas: Deltas | None = None
     release: Callable[[], None] = _nothing
 
     @property
@@ -63,6 +71,20 @@ class Evaluation:
         rows = self.frame.where(F.col("_outcome") == outcome)
         # In one partition nothing needs a shuffle, which costs more than what a second task saves.
         return rows.coalesce(1) if self.is_small else rows
+
+    def few_deltas(self, mart: Mart) -> pa.RecordBatch | None:
+        """Return what is added to a mart: its grain, its measures and `row_count`; None where it is not held here.
+
+        That is so when the rows are many, and when something is taken out as well.
+        """
+        if self.deltas is None or self.rewrite.removed.rows:
+            return None
+        return pa.RecordBatch.from_pylist(
+            [
+                grain_of(mart, month, keys) | dict.fromkeys(mart.measures, total.amount) | {"row_count": total.rows}
+                for (month, *keys), total in self.deltas[mart.table].items()
+            ]
+        )
 
     @property
     def is_small(self) -> bool:

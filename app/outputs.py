@@ -19,7 +19,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from app.core.arrow_map import map_in_arrow
 from app.core.classify import LOADED, PENDING, REJECTED, missing_key_rows, sales_columns
 from app.core.enrich import FactRows, fact_columns, fact_schema
-from app.core.marts import MARTS, Mart, to_delta, to_net_delta, with_mart_attributes
+from app.core.marts import MARTS, Mart, delta_rows, to_delta, to_net_delta, with_mart_attributes
 from app.evaluation import Evaluation
 from app.failpoints import failpoint
 from app.job import Job
@@ -27,7 +27,7 @@ from app.ledger_types import Attempt
 from app.marker import Marker, write_marker
 from app.sinks.facts import write_facts
 from app.sinks.jdbc import append_rows
-from app.sinks.marts import Totals
+from app.sinks.marts import Totals, stage_rows
 from app.sinks.quarantine import write_pending, write_quarantine
 from app.steps import step
 from app.undo import kept_rows, removed_rows
@@ -80,9 +80,13 @@ def _as_they_are(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) -> Callable[[], None]:
     def stage() -> None:
-        staged = mart_deltas(job, evaluation, mart)
+        few = evaluation.few_deltas(mart)
         with step(attempt.batch_key, "stage", mart=mart.table, rows=evaluation.rows_loaded, removed=evaluation.rewrite.removed.rows):
-            append_rows(staged, mart.stage_table, attempt.batch_key, job.config.mysql)
+            if few is not None:
+                rows = list(delta_rows(few, mart, evaluation.dimensions.lookups))
+                job.ledger.db.run(lambda tx: stage_rows(tx, mart, attempt.batch_key, rows))
+            else:
+                append_rows(mart_deltas(job, evaluation, mart), mart.stage_table, attempt.batch_key, job.config.mysql)
         failpoint("after_stage")
 
     return stage

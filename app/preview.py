@@ -29,13 +29,11 @@ from app.ledger_types import Attempt, FactPart, FileState, LivePart
 from app.mysql import Database, Row, Tx
 from app.outputs import mart_deltas
 from app.session import build_session
-from app.sinks.marts import Totals
+from app.sinks.marts import Totals, stage_rows
 from app.undo import total_of
 
 Ask = Callable[[Tx], int]
 Values = dict[str, Any]
-# Rows of one INSERT into a stage table.
-STAGE_ROWS = 1000
 # Epochs begin with 1.
 NO_EPOCH = 0
 
@@ -141,7 +139,7 @@ def _rehearse(tx: Tx, job: Job, ask: Ask, evaluation: Evaluation, deltas: Mappin
     plan_outcome(tx, attempt, outcome)
     touched = [mart for mart in MARTS if mart.table in deltas]
     for mart in touched:
-        _stage(tx, mart, attempt.batch_key, deltas[mart.table])
+        stage_rows(tx, mart, attempt.batch_key, deltas[mart.table].select(*mart.columns).toLocalIterator())
     ids = sorted({*(file.file_id for file in outcome.files), *(one.file_id for one in outcome.withdrawn)})
     files_before = _files(tx, ids)
     marts_before = [_mart_rows(tx, mart, attempt.batch_key) for mart in touched]
@@ -161,18 +159,6 @@ def _rehearse(tx: Tx, job: Job, ask: Ask, evaluation: Evaluation, deltas: Mappin
         dead_parts=outcome.dead_parts,
         lost=evaluation.lost,
     )
-
-
-def _stage(tx: Tx, mart: Mart, batch_key: str, deltas: DataFrame) -> None:
-    columns = mart.columns
-    sql = f"INSERT INTO {mart.stage_table} (batch_key, {', '.join(columns)}) VALUES ({', '.join(['%s'] * (len(columns) + 1))})"
-    page: list[tuple[object, ...]] = []
-    for row in deltas.select(*columns).toLocalIterator():
-        page.append((batch_key, *row))
-        if len(page) == STAGE_ROWS:
-            tx.executemany(sql, page)
-            page.clear()
-    tx.executemany(sql, page)
 
 
 def _files(tx: Tx, ids: list[int]) -> dict[int, tuple[str, Values]]:

@@ -121,6 +121,15 @@ def with_mart_attributes(deltas: DataFrame, mart: Mart, lookups: LookupSource) -
     return map_in_arrow(deltas, _Attributes(mart, lookups), schema)
 
 
+def delta_rows(deltas: pa.RecordBatch, mart: Mart, lookups: LookupSource) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of deltas that are here, with the dimension's current attributes, in the order of `mart.columns`.
+
+    Needs the mart's grain, its measures and `row_count`.
+    """
+    (rows,) = _Attributes(mart, lookups)(iter([deltas]))
+    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
+
+
 @dataclass(frozen=True)
 class _Attributes:
     """What a worker does for `with_mart_attributes`."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 
 from app.config import MartsConfig
 from app.core.marts import Mart
 from app.errors import LedgerError
 from app.mysql import Tx
+
+# Rows that are sent at a time.
+STAGE_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,20 @@ class Totals:
 
     rows: int
     amount: Decimal
+
+    def __add__(self, other: Totals) -> Totals:
+        """Add rows and amount."""
+        return Totals(self.rows + other.rows, self.amount + other.amount)
+
+
+def stage_rows(tx: Tx, mart: Mart, batch_key: str, rows: Iterable[Sequence[object]]) -> None:
+    """Stage deltas that are here, `mart.columns` each, a page at a time; what a lost answer has left of them is replaced."""
+    columns = ", ".join(mart.columns)
+    sql = f"INSERT INTO {mart.stage_table} (batch_key, {columns}) VALUES ({', '.join(['%s'] * (len(mart.columns) + 1))})"
+    tx.execute(f"DELETE FROM {mart.stage_table} WHERE batch_key = %s", (batch_key,))
+    left = iter(rows)
+    while page := [(batch_key, *row) for row in islice(left, STAGE_ROWS)]:
+        tx.executemany(sql, page)
 
 
 def check_stage(tx: Tx, mart: Mart, batch_key: str, delta: Totals) -> None:

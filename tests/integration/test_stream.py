@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from app import evaluate, evaluation
+from app.core.marts import CUSTOMERS
+from app.sinks.marts import stage_rows
 from scripts import generators
 from tests.data import expected
 from tests.oracle import Dimensions, expected_marts, facts_summary
@@ -118,6 +121,28 @@ def test_hand_made_drops_become_the_marts_worked_out_on_paper(world: World, spar
 
     world.run_once(spark)
     assert world.customer_mart() == expected.CUSTOMERS_AFTER_RELEASE
+
+
+def test_what_is_too_much_for_a_small_batch_becomes_the_same(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "SMALL_BYTES", 0)
+    monkeypatch.setattr(evaluation, "SMALL_ROWS", 0)
+    for path in expected.FIRST_DROP:
+        world.drop(path.name, path)
+    world.run_once(spark)
+    assert world.customer_mart() == expected.CUSTOMERS_AFTER_FIRST
+    assert world.team_mart() == expected.TEAM_AFTER_FIRST
+    assert_parts_agree(world)
+
+
+def test_staging_few_rows_again_changes_nothing(world: World) -> None:
+    rows = [(7, "2024-02", "Ann", None, None, Decimal("1.5000"), 2), (8, "2024-02", "Bo", None, None, Decimal(-1), 1)]
+    for _ in range(2):
+        world.db.run(lambda tx: stage_rows(tx, CUSTOMERS, "9-1-1", rows))
+    staged = world.rows("SELECT batch_key, customer_id, sales_date_month, full_name, total_sales, row_count FROM stage_customers_data_mart")
+    assert [tuple(row.values()) for row in staged] == [
+        ("9-1-1", 7, "2024-02", "Ann", Decimal("1.5000"), 2),
+        ("9-1-1", 8, "2024-02", "Bo", Decimal("-1.0000"), 1),
+    ]
 
 
 def test_a_missing_last_name_never_makes_the_full_name_null(world: World, spark: SparkSession) -> None:

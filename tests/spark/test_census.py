@@ -10,7 +10,9 @@ from pyspark.sql import functions as F
 
 from app.census import Census, count_rejects, count_warnings
 from app.core.contract import Column, Contract
+from app.core.marts import MARTS
 from app.ledger_types import Reject, RuleWarning
+from app.sinks.marts import Totals
 from app.source.splits import Marker
 from tests.frames import FAULTS
 
@@ -75,3 +77,29 @@ def test_rows_that_were_waiting_have_no_markers(spark: SparkSession) -> None:
     schema = "_file_id bigint, _outcome string, sales_month string, store_id int, total_cost int, _reason string, _warnings array<string>"
     census = Census.take(spark.createDataFrame([(7, "pending", "2024-01", 5, 1, None, None)], schema))
     assert (census.by_file, census.markers) == ({7: {"pending": 1}}, [])
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_what_few_rows_add_to_the_marts_is_counted_as_well(spark: SparkSession, tasks: int) -> None:
+    rows = [
+        (1, "loaded", "2024-01", 5, 7, 1, "1.50"),
+        (1, "loaded", "2024-01", 5, 7, 2, "2.50"),
+        (1, "loaded", "2024-02", 6, 8, 1, "-1.00"),
+        (1, "pending", "2024-01", 5, 7, 1, "9.00"),
+    ]
+    schema = (
+        "_file_id bigint, _outcome string, sales_month string, store_id int, customer_id int, sales_person_id int, total_cost string,"
+        " _reason string, _warnings array<string>"
+    )
+    frame = spark.createDataFrame([(*row, None, None) for row in rows], schema).repartition(tasks)
+    census = Census.take(frame.withColumn("total_cost", F.col("total_cost").cast("decimal(18,4)")), MARTS)
+    assert census.deltas == {
+        "customers_data_mart": {("2024-01", 7): Totals(2, Decimal("4.00")), ("2024-02", 8): Totals(1, Decimal(-1))},
+        "sales_team_data_mart": {
+            ("2024-01", 5, 1): Totals(1, Decimal("1.5")),
+            ("2024-01", 5, 2): Totals(1, Decimal("2.5")),
+            ("2024-02", 6, 1): Totals(1, Decimal(-1)),
+        },
+    }
+    assert Census.take(frame, MARTS, most=0).deltas is None
+    assert Census.take(frame).deltas is None

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from app.core.tally import AMOUNT, FILE, MARKER, PARTITION, REASON, SCHEMA, tally
+from app.core.marts import CUSTOMERS, MARTS, SALES_TEAM
+from app.core.tally import AMOUNT, FILE, MARKER, MART, PARTITION, REASON, SCHEMA, TOO_MANY, Tally, grain_of
 
 COLUMNS = pa.schema(
     [
@@ -17,56 +18,82 @@ COLUMNS = pa.schema(
         ("_reason", pa.string()),
         ("sales_month", pa.string()),
         ("store_id", pa.int64()),
+        ("customer_id", pa.int64()),
+        ("sales_person_id", pa.int64()),
         ("total_cost", AMOUNT),
         ("_warned", pa.int32()),
         ("_marker", pa.string()),
     ]
 )
-LOADED_FEB = ("loaded", 1, None, "2024-02", 121, Decimal("1.5000"), 0, None)
-LOADED_ODD = ("loaded", 2, None, "2024-02", 121, Decimal("-2.2500"), 1, None)
-LOADED_MAR = ("loaded", 1, None, "2024-03", 122, Decimal("0.0001"), 0, None)
-PENDING = ("pending", 1, None, "2024-02", 999, Decimal("7.0000"), 1, None)
-BAD_INT = ("rejected", 2, "INVALID_INT", None, None, None, 0, None)
-BAD_DATE = ("rejected", 2, "INVALID_DATE", None, None, None, 0, None)
-SPLIT = ("split", 1, None, None, None, None, 0, '{"file_id": 1}')
+LOADED_FEB = ("loaded", 1, None, "2024-02", 121, 7, 1, Decimal("1.5000"), 0, None)
+LOADED_ODD = ("loaded", 2, None, "2024-02", 121, 8, 1, Decimal("-2.2500"), 1, None)
+LOADED_MAR = ("loaded", 1, None, "2024-03", 122, 7, 4, Decimal("0.0001"), 0, None)
+PENDING = ("pending", 1, None, "2024-02", 999, 7, 1, Decimal("7.0000"), 1, None)
+BAD_INT = ("rejected", 2, "INVALID_INT", None, None, None, None, None, 0, None)
+BAD_DATE = ("rejected", 2, "INVALID_DATE", None, None, None, None, None, 0, None)
+SPLIT = ("split", 1, None, None, None, None, None, None, 0, '{"file_id": 1}')
+NOTHING = Decimal("0.0000")
 
 
 def batch(*rows: tuple[Any, ...]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([dict(zip(COLUMNS.names, row, strict=True)) for row in rows], COLUMNS)
 
 
-def counted(*batches: pa.RecordBatch) -> set[tuple[Any, ...]]:
-    (found,) = tally(iter(batches))
+def counted(*batches: pa.RecordBatch, marts: tuple[Any, ...] = (), most: int = 100) -> set[tuple[Any, ...]]:
+    (found,) = Tally(marts, most)(iter(batches))
     assert found.schema == SCHEMA
-    return {tuple(row[name] for name in SCHEMA.names) for row in found.to_pylist()}
+    return {tuple(tuple(v) if isinstance(v := row[name], list) else v for name in SCHEMA.names) for row in found.to_pylist()}
 
 
 def test_rows_are_counted_by_file_and_outcome_partition_and_reason() -> None:
     assert counted(batch(LOADED_FEB, LOADED_ODD, LOADED_MAR, PENDING, BAD_INT, BAD_INT, BAD_DATE, SPLIT)) == {
-        (FILE, "loaded", 1, None, 2, Decimal("0.0000"), 0),
-        (FILE, "loaded", 2, None, 1, Decimal("0.0000"), 1),
-        (FILE, "pending", 1, None, 1, Decimal("0.0000"), 1),
-        (FILE, "rejected", 2, None, 3, Decimal("0.0000"), 0),
-        (PARTITION, "2024-02", None, 121, 2, Decimal("-0.7500"), 0),
-        (PARTITION, "2024-03", None, 122, 1, Decimal("0.0001"), 0),
-        (REASON, "INVALID_INT", None, None, 2, Decimal("0.0000"), 0),
-        (REASON, "INVALID_DATE", None, None, 1, Decimal("0.0000"), 0),
-        (MARKER, '{"file_id": 1}', None, None, 1, None, None),
+        (FILE, "loaded", (1,), 2, NOTHING, 0),
+        (FILE, "loaded", (2,), 1, NOTHING, 1),
+        (FILE, "pending", (1,), 1, NOTHING, 1),
+        (FILE, "rejected", (2,), 3, NOTHING, 0),
+        (PARTITION, "2024-02", (121,), 2, Decimal("-0.7500"), 0),
+        (PARTITION, "2024-03", (122,), 1, Decimal("0.0001"), 0),
+        (REASON, "INVALID_INT", (), 2, NOTHING, 0),
+        (REASON, "INVALID_DATE", (), 1, NOTHING, 0),
+        (MARKER, '{"file_id": 1}', None, 1, None, None),
     }
+
+
+def test_loaded_rows_are_counted_by_the_grain_of_each_mart_that_is_asked_for() -> None:
+    found = counted(batch(LOADED_FEB, LOADED_ODD, LOADED_MAR, LOADED_FEB, PENDING, BAD_INT, SPLIT), marts=MARTS)
+    assert {row for row in found if row[0] >= MART} == {
+        (MART, "2024-02", (7,), 2, Decimal("3.0000"), 0),
+        (MART, "2024-02", (8,), 1, Decimal("-2.2500"), 0),
+        (MART, "2024-03", (7,), 1, Decimal("0.0001"), 0),
+        (MART + 1, "2024-02", (121, 1), 3, Decimal("0.7500"), 0),
+        (MART + 1, "2024-03", (122, 4), 1, Decimal("0.0001"), 0),
+    }
+    assert grain_of(CUSTOMERS, "2024-02", (7,)) == {"customer_id": 7, "sales_date_month": "2024-02"}
+    assert grain_of(SALES_TEAM, "2024-03", (122, 4)) == {"store_id": 122, "sales_person_id": 4, "sales_month": "2024-03"}
+
+
+def test_too_many_mart_rows_are_said_and_not_sent() -> None:
+    whole = batch(LOADED_FEB, LOADED_ODD, LOADED_MAR)
+    assert {row[0] for row in counted(whole, marts=MARTS, most=5)} == {FILE, PARTITION, MART, MART + 1}
+    found = counted(whole, batch(LOADED_FEB), marts=MARTS, most=4)
+    assert {row[0] for row in found} == {FILE, PARTITION, TOO_MANY}
+    assert (FILE, "loaded", (1,), 3, NOTHING, 0) in found
 
 
 @pytest.mark.parametrize("cut", range(1, 7))
 def test_batches_add_up_wherever_they_are_cut(cut: int) -> None:
     rows = (LOADED_FEB, BAD_INT, LOADED_ODD, PENDING, SPLIT, LOADED_FEB, BAD_INT)
-    assert counted(batch(*rows[:cut]), batch(*rows[cut:])) == counted(batch(*rows))
+    assert counted(batch(*rows[:cut]), batch(*rows[cut:]), marts=MARTS) == counted(batch(*rows), marts=MARTS)
 
 
 def test_amounts_are_exact_up_to_the_widest_there_are() -> None:
     widest = Decimal("99999999999999.9999")
-    rows = [("loaded", 1, None, "2024-02", 121, widest, 0, None)] * 3
-    assert (PARTITION, "2024-02", None, 121, 3, Decimal("299999999999999.9997"), 0) in counted(batch(*rows))
+    rows = [("loaded", 1, None, "2024-02", 121, 7, 1, widest, 0, None)] * 3
+    found = counted(batch(*rows), marts=MARTS)
+    assert (PARTITION, "2024-02", (121,), 3, Decimal("299999999999999.9997"), 0) in found
+    assert (MART, "2024-02", (7,), 3, Decimal("299999999999999.9997"), 0) in found
 
 
 @pytest.mark.parametrize("batches", [(), (batch(),)], ids=["none", "empty"])
 def test_a_task_without_rows_counts_nothing(batches: tuple[pa.RecordBatch, ...]) -> None:
-    assert counted(*batches) == set()
+    assert counted(*batches, marts=MARTS) == set()
