@@ -539,7 +539,7 @@ def test_describe_names_every_key_once(load: Load) -> None:
 
 
 def test_describe_hides_what_is_secret_by_type_origin_or_name(load: Load) -> None:
-    text = S3 + "  region: ${AWS_SECRET}\n" + MYSQL.replace("user: job", f"user: {encrypt('MARK', key='k')}").replace("pw", "MARK")
+    text = S3 + "  region: ${AWS_SECRET}\n" + MYSQL.replace("pw", "MARK").replace("user: job", f"user: {encrypt('MARK', key='k')}")
     config = load(text + "spark:\n  conf: {spark.my.password: MARK, spark.a: b}\n", SALESTREAM_KEY="k", AWS_SECRET="MARK")
     shown = {setting.key: setting.value for setting in describe(config)}
     assert "MARK" not in str(shown)
