@@ -108,4 +108,7 @@ def test_a_dry_run_of_a_real_command_shows_mart_rows_before_and_after(product: P
     assert [(file["key"], file["before"]["in_force"], file["after"]["in_force"]) for file in found["files"]] == [("sales_data/3.csv", 1, 0)]
     assert found["removed"]["rows"] == 20
     assert {change["mart"] for change in found["marts"]} == {"customers_data_mart", "sales_team_data_mart"}
+    shown = product.call("retract", "3.csv", "--dry-run")
+    assert "would take out 20 rows" in shown
+    assert "sales_team_data_mart: " in shown
     assert product.marts() == before

@@ -83,6 +83,7 @@ def test_the_running_stream_loads_a_drop_and_a_term_signal_lets_it_finish_its_ba
 
     drop("late", "2031-01")
     wait_for("the first batch", lambda: product.status()["files"].get("COMMITTED", 0) == before + 1)
+    assert product.call("run", "--once", code=3) == ""
     drop("last", "2031-02")
     wait_for("the second batch", marker.exists)
     running.send_signal(signal.SIGTERM)

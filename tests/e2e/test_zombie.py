@@ -26,7 +26,7 @@ def test_of_two_jobs_started_at_once_exactly_one_runs(site: Site) -> None:
     assert differences(site.product, site.book) == []
 
 
-@pytest.mark.parametrize("point", ["during_facts", "in_commit"])
+@pytest.mark.parametrize("point", ["during_facts", "after_facts", "in_commit"])
 def test_a_job_that_was_frozen_and_taken_over_ends_with_3_and_changes_nothing(site: Site, point: str) -> None:
     site.drop(site.book.make("rejects"))
     pause = {"SALESTREAM_FAILPOINT": f"{point}:1:pause", "SALESTREAM_FAILPOINT_FILE": str(site.paused)}
