@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -18,12 +17,11 @@ from app.core.masking import masked, sensitive_columns
 from app.core.quality import VALUE_CHARS
 from app.core.tally import FILE, MARKER, MART, MOST_MART_ROWS, PARTITION, REASON, SCHEMA, TOO_MANY, Tally, counted_columns
 from app.ledger_types import FactPart, Reject, RuleWarning
-from app.sinks.marts import Totals
+from app.sinks.marts import NOTHING, Totals
 from app.source.splits import Marker
 
 # By mart, then by month and the other keys of its grain: rows and amount.
 Deltas = Mapping[str, Mapping[tuple[Any, ...], Totals]]
-NOTHING = Totals(0, Decimal(0))
 
 
 @dataclass

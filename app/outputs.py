@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from decimal import Decimal
 from uuid import uuid4
 
 import pyarrow as pa
@@ -27,12 +26,10 @@ from app.ledger_types import Attempt
 from app.marker import Marker, write_marker
 from app.sinks.facts import write_facts
 from app.sinks.jdbc import append_rows
-from app.sinks.marts import Totals, stage_rows
+from app.sinks.marts import NOTHING, Totals, stage_rows
 from app.sinks.quarantine import write_pending, write_quarantine
 from app.steps import step
 from app.undo import kept_rows, removed_rows
-
-NOTHING = Totals(0, Decimal(0))
 
 
 def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:

@@ -60,8 +60,9 @@ def spark_error(text: str) -> PipelineError:
     for pattern, kind, remedy in _KINDS:
         if shown := next((found for found in lines if pattern.search(found)), None):
             first_cause = next((found for found in reversed(lines) if found.startswith("Caused by: ")), shown)
-            more = f" ({_short(first_cause)})" if kind is MySqlUnavailable and first_cause != shown else ""
-            return kind(_short(shown) + more, cure=remedy)
+            if kind is MySqlUnavailable and first_cause != shown:
+                shown += f" ({_NOISE.sub('', first_cause)})"
+            return kind(_short(shown), cure=remedy)
     return BatchFailed(_short(line))
 
 

@@ -23,9 +23,8 @@ from app.ledger_types import Attempt, FactPart, LivePart, OperationKind
 from app.mysql import Tx
 from app.prefixes import fact_part_prefix
 from app.sinks.facts import s3a
-from app.sinks.marts import Totals
+from app.sinks.marts import NOTHING, Totals
 
-NOTHING = Totals(0, Decimal(0))
 UNDOING = (OperationKind.RETRACT, OperationKind.REPLAY)
 
 
@@ -68,8 +67,7 @@ class Rewrite:
 
 def total_of(parts: Iterable[FactPart]) -> Totals:
     """Return rows and amount of some parts together."""
-    found = tuple(parts)
-    return Totals(sum(part.rows for part in found), sum((part.amount for part in found), Decimal(0)))
+    return sum((Totals(part.rows, part.amount) for part in parts), NOTHING)
 
 
 NOTHING_UNDONE = Undo()
@@ -134,7 +132,7 @@ def plan_rewrite(spark: SparkSession, config: S3Config, ledger: Ledger, attempt:
             for (month, store), totals in sorted(kept.items())
             if (rows := sum(t.rows for t in totals))
         ),
-        removed=Totals(sum(t.rows for t in removed), sum((t.amount for t in removed), Decimal(0))),
+        removed=sum(removed, NOTHING),
         holders=tuple(sorted(by_file.keys() - undo.files.keys())),
     )
 

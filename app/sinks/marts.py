@@ -28,6 +28,9 @@ class Totals:
         return Totals(self.rows + other.rows, self.amount + other.amount)
 
 
+NOTHING = Totals(0, Decimal(0))
+
+
 def stage_rows(tx: Tx, mart: Mart, batch_key: str, rows: Iterable[Sequence[object]]) -> None:
     """Stage deltas that are here, `mart.columns` each, a page at a time; what a lost answer has left of them is replaced."""
     columns = ", ".join(mart.columns)

@@ -120,6 +120,7 @@ def test_only_what_may_pass_by_itself_is_transient() -> None:
 
 def test_a_long_line_is_cut() -> None:
     assert len(spark_error("java.lang.Error: " + "x" * 9000).what) == LONGEST_LINE
+    assert len(spark_error(f"{NOT_CONNECTED}\nCaused by: java.io.IOException: {'x' * 9000}").what) == LONGEST_LINE
 
 
 QUERY = "[STREAM_FAILED] Query [id = 2ef4bdb8-3021, runId = 1e81fc3e-2e18] terminated with exception: "

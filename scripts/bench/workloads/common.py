@@ -103,10 +103,10 @@ def measure_drop(setting: Setting, contender: Contender, live: Live, data: DataS
 def _expected_together(given: tuple[DataSet, ...]) -> Expected:
     """Ask the oracle once for all contenders that are given the same; it takes minutes, so its answer is kept for the next run."""
     asked = sha256(Path(oracle.__file__).read_bytes() + " ".join(data.folder.name for data in given).encode()).hexdigest()[:16]
-    path = CACHE / "data" / f"expected-{asked}.pickle"
-    if not path.exists():
-        path.write_bytes(pickle.dumps(expect([path for data in given for path in data.paths])))
-    found: Expected = pickle.loads(path.read_bytes())
+    kept = CACHE / "data" / f"expected-{asked}.pickle"
+    if not kept.exists():
+        kept.write_bytes(pickle.dumps(expect([path for data in given for path in data.paths])))
+    found: Expected = pickle.loads(kept.read_bytes())
     return found
 
 
