@@ -52,7 +52,12 @@ done
 case "$master" in local | local\[*) is_local=yes ;; *) is_local= ;; esac
 
 . "$root/scripts/packages.sh"
-export SPARK_HOME="${SPARK_HOME:-$("$python" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])')}"
+# Local workers find pyspark in .venv, compiled (scripts/setup.sh); for other masters Spark itself looks for the zip it brings.
+if [ -z "${SPARK_HOME:-}" ]; then
+  if [ -n "$is_local" ] && [ -x "$root/.cache/spark/bin/spark-submit" ]; then SPARK_HOME=$root/.cache/spark
+  else SPARK_HOME=$("$python" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])'); fi
+fi
+export SPARK_HOME
 export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}" PYSPARK_DRIVER_PYTHON="${PYSPARK_DRIVER_PYTHON:-$python}"
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 # Executors elsewhere could not reach a driver that listens on loopback.
@@ -102,6 +107,9 @@ with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
         package.write(path, path.relative_to(root))' "$root" "$shipped/salestream.zip"
   files=(--py-files "$shipped/salestream.zip$others")
 fi
+# On this machine the workers are forked from a process that has loaded what they all need.
+daemon=()
+if [ -n "$is_local" ]; then daemon=(--conf spark.python.daemon.module=app.worker_daemon); fi
 # What a rehearsal prints is its result; what a run prints is its log.
 if [ -n "$is_rehearsal" ]; then exec 4>&1; else exec 4>&3; fi
 # The collector that gets most done in a small heap (docs/decisions/0007-speed.md), unless one is chosen: a JVM takes no two.
@@ -116,7 +124,7 @@ export SPARK_SUBMIT_OPTS="-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocat
 # A sort or a broadcast takes a page on the heap, or four; of 8 MB each they would cost a small heap a collection every second. Spark reads this
 # setting from the JVM's properties alone.
 setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" --conf spark.buffer.pageSize=1m \
-  "${packages[@]}" --driver-memory "$memory" ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
+  "${packages[@]}" --driver-memory "$memory" ${daemon[@]+"${daemon[@]}"} ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
   "$root/app/main.py" "$@" >&4 2>&3 3>&- 4>&- &
 job=$!
 stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }

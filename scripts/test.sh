@@ -37,6 +37,8 @@ run_all() { # part...
 
 mkdir -p "$logs"
 rm -f "$logs"/test-*.result
+# Hundreds of Python processes begin with the same modules: they are compiled once.
+unset PYTHONDONTWRITEBYTECODE
 # A pytest inside make's pipe draws no colours and the summary line stays greppable.
 export PY_COLORS=0
 failed=0

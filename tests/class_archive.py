@@ -22,7 +22,7 @@ HEADER = "customer_id,store_id,product_name,sales_date,sales_person_id,price,qua
 def archive() -> Path:
     """Return where the archive for these packages and this repository lies."""
     known = sha256(str(REPOSITORY).encode())
-    for name in ("requirements.txt", "scripts/packages.sh"):
+    for name in ("requirements.txt", "scripts/packages.sh", "spark-submit.sh"):
         known.update((REPOSITORY / name).read_bytes())
     return FOLDER / f"classes-{known.hexdigest()[:16]}.jsa"
 

@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-# Workers and the planner import the package from here, as spark-submit.sh arranges it for the real job.
+# As spark-submit.sh arranges it for the real job: Spark's Python processes take pyspark from .venv, and the package from here.
+os.environ.setdefault("SPARK_HOME", str(REPOSITORY / ".cache" / "spark"))
 os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (str(REPOSITORY), os.environ.get("PYTHONPATH", "")) if p)
 
 

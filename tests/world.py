@@ -86,7 +86,7 @@ def spark_session(env: LocalEnv) -> SparkSession:
     """Build a session like the job's, on the jars that set-up has fetched."""
     jars = ",".join(str(path) for path in sorted((REPOSITORY / ".cache/ivy/jars").glob("*.jar")))
     os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "conf")
-    short = "--driver-java-options -XX:TieredStopAtLevel=1"
+    short = "--driver-java-options -XX:TieredStopAtLevel=1 --conf spark.python.daemon.module=app.worker_daemon"
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
         f"--master local[2] --driver-memory 1g {short} --jars '{jars}' --conf spark.ui.enabled=false pyspark-shell"
     )

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 from pyspark.sql.types import LongType, StructField, StructType
 
-from app.source.planner import Planner, open_planner
+if TYPE_CHECKING:
+    from app.source.planner import Planner
 
 INBOX_FORMAT = "s3_csv_inbox"
 INBOX_SCHEMA = StructType([StructField("batch", LongType(), nullable=False)])
@@ -34,6 +36,9 @@ class InboxReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
     @cached_property
     def planner(self) -> Planner:
         """The planner of this process."""
+        # Spark hands the reader around in processes of its own that never plan: they need not load what a planner needs.
+        from app.source.planner import open_planner
+
         return open_planner(self.env, Path(self.conf_dir), self.epoch)
 
     def initialOffset(self) -> Offset:

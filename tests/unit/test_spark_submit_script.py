@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,3 +61,17 @@ def test_a_collector_chosen_in_sparks_defaults_is_left_alone(tmp_path: Path) -> 
     (tmp_path / "spark-defaults.conf").write_text(f"spark.driver.extraJavaOptions {G1}\n")
     opts, *_ = given(tmp_path, "run", SPARK_CONF_DIR=str(tmp_path))
     assert PARALLEL not in opts
+
+
+@pytest.mark.parametrize(
+    ("args", "is_set"),
+    [(["run"], True), (["--master", "local[4]", "--", "run"], True), (["--master", "spark://host:7077", "--", "run"], False)],
+    ids=["no master", "local", "cluster"],
+)
+def test_workers_on_this_machine_are_forked_from_one_that_has_loaded_all_modules(tmp_path: Path, args: list[str], is_set: bool) -> None:
+    _, *found = given(tmp_path, *args)
+    assert (("--conf", "spark.python.daemon.module=app.worker_daemon") in pairwise(found)) == is_set
+
+
+def test_everything_that_the_workers_daemon_loads_is_there() -> None:
+    subprocess.run([sys.executable, "-c", "from app.worker_daemon import load; load()"], cwd=REPOSITORY, check=True, timeout=60)

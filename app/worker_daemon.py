@@ -1,0 +1,32 @@
+"""What Spark forks its Python workers from on one machine, with all that a worker uses loaded once for all of them.
+
+`spark-submit.sh` names it as `spark.python.daemon.module` for local masters. Elsewhere the code arrives with the tasks, and Spark's own
+daemon forks workers that load it one by one: slower to begin, otherwise the same.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+from pyspark import daemon
+
+TASKS = "pyspark.worker"
+
+
+def load() -> None:
+    """Load what tasks use. A worker collects garbage behind every task: what is loaded here is none, and stays one copy for all."""
+    from app.core import tally
+    from app.sinks import part_writer
+    from app.source import presence, split_reader
+
+    assert all((tally, part_writer, presence, split_reader))
+    gc.collect()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    # Spark starts one for each kind of worker; the others only ask the source about itself.
+    if sys.argv[1:2] == [TASKS]:
+        load()
+    daemon.manager()
