@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from app.errors import TransientError
 from app.job import Job
 from app.ledger_operations import skip_files, successors
 from app.ledger_types import Attempt, FileState, OperationKind, Outcome
-from app.s3 import head, is_same_version
+from app.source.presence import changed_files
 
 
 class InputChanged(TransientError):
@@ -57,17 +56,11 @@ def check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
     """
     if not attempt.files:
         return
-    client = job.clients()
     booked = {result.file_id for result in outcome.files}
     versions = [(file.id, file.version) for file in attempt.files if file.id in booked]
     # The archive of earlier batches goes on at the same time, with connections of its own from the same pool.
-    with ThreadPoolExecutor(max(1, job.config.s3.max_connections - job.config.stream.archive_threads)) as pool:
-        seen = list(pool.map(lambda item: head(client, item[1].bucket, item[1].key), versions))
-    lost = {
-        file_id: FileState.GONE if now is None else FileState.OVERWRITTEN
-        for (file_id, version), now in zip(versions, seen, strict=True)
-        if now is None or not is_same_version(now, version)
-    }
+    threads = max(1, job.config.s3.max_connections - job.config.stream.archive_threads)
+    lost = changed_files(job.spark, versions, job.clients, threads)
     if lost:
         job.ledger.drop_files(attempt, lost)
         raise InputChanged(f"files {sorted(lost)} changed before the commit")

@@ -1,0 +1,45 @@
+"""The last look at many objects, by the executors: which are gone, which are another version by now."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from app.ledger_types import FileState
+from app.s3 import ObjectVersion
+from app.source import presence
+from tests.unit.test_s3 import FakeS3
+
+COUNT = 250
+VERSIONS = [(n, ObjectVersion("lake", f"sales_data/{n}.csv", f"e{n}", 3, datetime(2024, 1, 1, tzinfo=UTC))) for n in range(1, COUNT + 1)]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Gives whoever asks a client of a bucket that holds these objects. It can be pickled."""
+
+    there: tuple[ObjectVersion, ...]
+
+    def __call__(self) -> Any:
+        return FakeS3(*self.there)
+
+
+def changed_bucket() -> Objects:
+    there = {version.key: version for _, version in VERSIONS}
+    del there["sales_data/7.csv"]
+    there["sales_data/249.csv"] = replace(there["sales_data/249.csv"], etag="other")
+    there["sales_data/8.csv"] = replace(there["sales_data/8.csv"], size=4)
+    return Objects(tuple(there.values()))
+
+
+@pytest.mark.parametrize("most", [COUNT, COUNT - 1], ids=["driver", "executors"])
+def test_what_changed_or_is_gone_is_found_among_many(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(presence, "DRIVER_HEADS", most)
+    expected = {7: FileState.GONE, 8: FileState.OVERWRITTEN, 249: FileState.OVERWRITTEN}
+    assert presence.changed_files(spark, VERSIONS, changed_bucket(), 4) == expected
+
+
+def test_nothing_is_found_where_nothing_changed(spark: SparkSession) -> None:
+    assert presence.changed_files(spark, VERSIONS, Objects(tuple(version for _, version in VERSIONS)), 4) == {}
