@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 RELEASE_PARTS = 100
 # Stage clean-up and the look for released keys cost a few statements each; a tick in between only archives.
 LOOK_SECONDS = 1.0
+# While more files wait than one batch takes, the cores are theirs and loaded objects stay where they are; of one backlog not for longer.
+YIELD_SECONDS = 600.0
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Housekeeper:
     wanted: Callable[[], bool]
     now: Callable[[], float] = time.monotonic
     _last_look: float = float("-inf")
+    _yields_since: float | None = None
 
     def tick(self) -> int:
         """Do what is due now; a look at MySQL at most once a second. Returns how much was done, so that a caller can drain.
@@ -38,8 +41,17 @@ class Housekeeper:
             OwnershipError: another instance has taken over.
         """
         self.ownership.check()
-        done = archive_due(self.job.clients(), self.job.config, self.job.ledger, self.wanted)
+        done = archive_due(self.job.clients(), self.job.config, self.job.ledger, lambda: self.wanted() and not self._yields())
         return done if self.now() - self._last_look < LOOK_SECONDS else done + self.look()
+
+    def _yields(self) -> bool:
+        """Tell whether the archive gives way to the loading: during the first YIELD_SECONDS of a backlog."""
+        if not self.job.ledger.has_backlog(self.job.config.stream.max_files_per_trigger):
+            self._yields_since = None
+            return False
+        if self._yields_since is None:
+            self._yields_since = self.now()
+        return self.now() - self._yields_since < YIELD_SECONDS
 
     def look(self) -> int:
         """Clear the stage tables and Parquet that is over, and look for keys that pending rows wait for. Returns how much was done."""

@@ -48,33 +48,50 @@ class Ledger:
     def claimable(self, max_files: int) -> tuple[int, int]:
         """Count the discovered files (up to `max_files`) and their bytes."""
         sql = "SELECT size_bytes FROM source_file WHERE state = 'DISCOVERED' ORDER BY id LIMIT %s"
-        rows = self.db.run(lambda tx: tx.rows(sql, (max_files,)))
+        rows = self.db.single(lambda tx: tx.rows(sql, (max_files,)))
         return len(rows), sum(int(row["size_bytes"]) for row in rows)
+
+    def has_backlog(self, max_files: int) -> bool:
+        """Tell whether files wait that no batch has claimed yet, or a batch of as many files as one may have is under way."""
+        open_batch = "state IN ('PLANNED', 'STARTED') AND files >= %s"
+        sql = (
+            "SELECT EXISTS(SELECT 1 FROM source_file WHERE state = 'DISCOVERED')"
+            f" OR EXISTS(SELECT 1 FROM micro_batch WHERE {open_batch}) AS found"
+        )
+        return bool(self.db.single(lambda tx: tx.scalar(sql, (max_files,))))
 
     def next_batch(self, after: int) -> int | None:
         """Return the first uncommitted batch behind `after` that was planned earlier but never handed out."""
         sql = "SELECT MIN(id) FROM micro_batch WHERE id > %s AND state IN ('PLANNED', 'STARTED')"
-        found = self.db.run(lambda tx: tx.scalar(sql, (after,)))
+        found = self.db.single(lambda tx: tx.scalar(sql, (after,)))
         return int(found) if found is not None else None
 
     def last_batch(self) -> int:
         """Return the newest batch number, 0 when there is none."""
-        return int(self.db.run(lambda tx: tx.scalar("SELECT COALESCE(MAX(id), 0) FROM micro_batch")))
+        return int(self.db.single(lambda tx: tx.scalar("SELECT COALESCE(MAX(id), 0) FROM micro_batch")))
 
     def claim_files(self, max_files: int, max_bytes: int) -> int | None:
         """Plan a batch: claim discovered files of distinct keys, oldest first, bounded by files and bytes (at least one)."""
+        if not self._has_some("source_file WHERE state = 'DISCOVERED'"):
+            return None
         return self.write(lambda tx: ledger_sql.claim_files(tx, max_files, max_bytes))
 
     def claim_operation(self) -> int | None:
         """Plan a batch that executes the oldest requested operation."""
+        if not self._has_some("file_operation WHERE state = 'REQUESTED'"):
+            return None
         return self.write(ledger_sql.claim_operation)
+
+    def _has_some(self, which: str) -> bool:
+        """Tell by one round trip whether a look at `which` is worth a transaction: most looks of an idle stream are not."""
+        return bool(self.db.single(lambda tx: tx.scalar(f"SELECT EXISTS(SELECT 1 FROM {which})")))
 
     # -- one batch --------------------------------------------------------------------------------------------------
 
     def unfinished(self) -> list[int]:
         """Return the numbers of all planned, uncommitted batches in order."""
         sql = "SELECT id FROM micro_batch WHERE state IN ('PLANNED', 'STARTED') ORDER BY id"
-        return [int(row["id"]) for row in self.db.run(lambda tx: tx.rows(sql))]
+        return [int(row["id"]) for row in self.db.single(lambda tx: tx.rows(sql))]
 
     def begin(self, batch_id: int, contract_hash: str) -> Attempt | None:
         """Start a new attempt at a batch. Returns None when the batch is already finished."""
@@ -101,7 +118,7 @@ class Ledger:
         other = f" AND id NOT IN ({', '.join(['%s'] * len(but))})" if but else ""
         # Left to itself the optimizer may scan the history, while its statistics are older than the table.
         sql = f"SELECT content_digest, MIN(id) AS id FROM source_file FORCE INDEX (by_content) WHERE {known}{other} GROUP BY content_digest"
-        return {bytes(row["content_digest"]): int(row["id"]) for row in self.db.run(lambda tx: tx.rows(sql, [*digests, *but]))}
+        return {bytes(row["content_digest"]): int(row["id"]) for row in self.db.single(lambda tx: tx.rows(sql, [*digests, *but]))}
 
     def drop_files(self, attempt: Attempt, states: Mapping[int, FileState]) -> None:
         """Take files whose booked version is no longer there (OVERWRITTEN, GONE) out of a batch; nothing of them is loaded."""
@@ -151,21 +168,22 @@ class Ledger:
 
         return self.db.run(read)
 
-    def staged_keys(self, table: str) -> set[str]:
-        """Return the batch keys that have rows in a stage table."""
-        return {row["batch_key"] for row in self.db.run(lambda tx: tx.rows(f"SELECT DISTINCT batch_key FROM {table}"))}
+    def staged_keys(self, tables: Sequence[str]) -> set[str]:
+        """Return the batch keys that have rows in these stage tables."""
+        sql = " UNION ".join(f"SELECT DISTINCT batch_key FROM {table}" for table in tables)
+        return {row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql))}
 
     # -- pending rows -----------------------------------------------------------------------------------------------
 
     def pending_parts(self, operation_id: int) -> list[str]:
         """Return the batch keys of the waiting parts that a RELEASE consumes."""
         sql = "SELECT batch_key FROM pending_part WHERE operation_id = %s AND state = 'WAITING' ORDER BY batch_key"
-        return [row["batch_key"] for row in self.db.run(lambda tx: tx.rows(sql, (operation_id,)))]
+        return [row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql, (operation_id,)))]
 
     def consumed_parts(self, limit: int) -> list[str]:
         """Return the batch keys of pending parts whose rows were released and whose Parquet is still there."""
         sql = "SELECT batch_key FROM pending_part WHERE state = 'CONSUMED' AND deleted_at IS NULL ORDER BY batch_key LIMIT %s"
-        return [row["batch_key"] for row in self.db.run(lambda tx: tx.rows(sql, (limit,)))]
+        return [row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
 
     def pending_part_deleted(self, batch_key: str) -> None:
         """Note that a consumed part's Parquet is gone."""
@@ -178,6 +196,8 @@ class Ledger:
             joins: dimension name -> (table, key column).
             max_parts: most parts that one RELEASE takes.
         """
+        if not self._has_some("pending_part WHERE state = 'WAITING' AND operation_id IS NULL"):
+            return None
         return self.write(lambda tx: ledger_sql.request_release(tx, joins, max_parts))
 
     # -- archive ----------------------------------------------------------------------------------------------------
@@ -185,13 +205,19 @@ class Ledger:
     def archive_due(self, limit: int) -> list[SourceFile]:
         """Return finished files whose object still waits to be moved, oldest first."""
         sql = f"SELECT {ledger_operations.PLACE} FROM source_file f WHERE f.archive_due = 1 ORDER BY f.id LIMIT %s"
-        return [ledger_operations.current_object(row) for row in self.db.run(lambda tx: tx.rows(sql, (limit,)))]
+        return [ledger_operations.current_object(row) for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
 
     def archived(self, file_id: int, key: str | None, etag: str | None) -> None:
-        """Note that an object has been moved to `key`; None when its version was no longer there to be moved."""
+        """Note that an object has been moved to `key`; None when its version was no longer there to be moved.
+
+        Raises:
+            OwnershipError: a newer instance has taken over; nothing was written.
+        """
+        # One statement with the proof of our epoch in it, as every object has one of its own.
         sql = (
             "UPDATE source_file SET archive_due = 0, archived_at = IF(%s IS NULL, NULL, UTC_TIMESTAMP(6)),"
-            " archived_key = %s, archived_etag = %s WHERE id = %s"
+            " archived_key = %s, archived_etag = %s WHERE id = %s AND (SELECT epoch FROM stream_owner WHERE id = 1) = %s"
         )
         encoded = key.encode() if key else None
-        self.write(lambda tx: tx.execute(sql, (encoded, encoded, etag, file_id)))
+        if not self.db.single(lambda tx: tx.execute(sql, (encoded, encoded, etag, file_id, self.epoch))):
+            self.write(lambda tx: None)

@@ -72,7 +72,8 @@ def clear_rows(ledger: Ledger, batch_key: str) -> None:
 
 def clear_stage(ledger: Ledger) -> int:
     """Delete the stage rows of every attempt that is over. Returns how many attempts had some."""
-    over = sorted(set().union(*(ledger.staged_keys(table) for table in STAGE_TABLES)) - set(ledger.dead_attempts(None)))
+    staged = ledger.staged_keys(STAGE_TABLES)
+    over = sorted(staged - set(ledger.dead_attempts(None))) if staged else []
     for batch_key in over:
         clear_rows(ledger, batch_key)
     return len(over)
@@ -89,7 +90,7 @@ def clear_consumed(ledger: Ledger, config: Config, client: S3Client) -> int:
 
 def clear_replaced(ledger: Ledger, config: Config, client: S3Client) -> int:
     """Delete the Parquet of replaced parts whose grace time is over, a page of them. Returns how many parts went."""
-    parts = ledger.db.run(lambda tx: replaced_parts(tx, config.retention.replaced_facts_seconds, REPLACED_PAGE))
+    parts = ledger.db.single(lambda tx: replaced_parts(tx, config.retention.replaced_facts_seconds, REPLACED_PAGE))
     if parts:
         delete_keys(client, config.s3.bucket, [one.key for one in replaced_objects(client, config, parts)])
         ledger.write(lambda tx: parts_deleted(tx, parts))
@@ -105,7 +106,7 @@ def replaced_objects(client: S3Client, config: Config, parts: Sequence[ReplacedP
 
 def clear_mended(ledger: Ledger, config: Config, client: S3Client) -> int:
     """Delete the objects of mended rows whose operation is over, a page of them. Returns how many went."""
-    found = ledger.db.run(lambda tx: mended_objects(tx, REPLACED_PAGE))
+    found = ledger.db.single(lambda tx: mended_objects(tx, REPLACED_PAGE))
     if found:
         for one in found:
             delete_version(client, ObjectVersion(config.s3.bucket, one.key, one.etag, one.size, NOT_NOTED))

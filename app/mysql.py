@@ -1,4 +1,4 @@
-"""MySQL: connections, transactions, bounded retries. The only module that imports the driver."""
+"""MySQL: connections, transactions, bounded retries."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from typing import Any, TypeVar
 import pymysql
 import pymysql.cursors
 from pymysql.constants import CLIENT
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from app.config import MySqlConfig
-from app.errors import ConfigError, MySqlError, MySqlUnavailable
+from app.errors import ConfigError
+from app.mysql_errors import retrying, translated
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Row = dict[str, Any]
 
-# Server and client error numbers after which the same statement may succeed: too many connections, shutdown in progress, lock wait
-# time-out, deadlock, read-only during a fail-over, connection refused / lost / gone, query interrupted.
-TRANSIENT_ERRORS = frozenset({1040, 1053, 1205, 1213, 1290, 1317, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
 # Tries of one transaction, where its caller does not say otherwise.
 ATTEMPTS = 5
 
@@ -97,7 +94,7 @@ class Database:
         """
         c = self.config
         with translated(f"mysql.host={c.host}:{c.port} database={c.database} user={c.user}"):
-            return pymysql.connect(
+            connection = pymysql.connect(
                 **_login(c),
                 charset="utf8mb4",
                 cursorclass=pymysql.cursors.DictCursor,
@@ -109,22 +106,36 @@ class Database:
                     + (f", wait_timeout = {self._silence}" if self._silence else "")
                 ),
             )
+            with connection.cursor() as cursor:
+                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            return connection
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
         """Open a transaction on this thread's connection; commit at the end, roll back on any exception."""
+        with self._statements() as connection:
+            connection.begin()
+            yield Tx(connection)
+            connection.commit()
+
+    @contextmanager
+    def _statements(self) -> Iterator[pymysql.Connection[Any]]:
+        """Lend this thread's connection; after any exception its state is unknown, and it is closed."""
         connection = self._thread_connection()
         with translated(f"mysql.host={self.config.host}:{self.config.port}"):
             try:
-                with connection.cursor() as cursor:
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                connection.begin()
-                yield Tx(connection)
-                connection.commit()
+                yield connection
                 self._local.used = time.monotonic()
             except BaseException:
                 self._abandon(connection)
                 raise
+
+    def single(self, work: Callable[[Tx], T]) -> T:
+        """Run `work`, which is one statement and so needs no transaction around it: one round trip. Again after a Transient error."""
+        for attempt in retrying(self._attempts):
+            with attempt, self._statements() as connection:
+                return work(Tx(connection))
+        raise AssertionError("unreachable: tenacity re-raises")
 
     def run(self, work: Callable[[Tx], T], *, attempts: int | None = None) -> T:
         """Run `work` in a transaction of its own, again after a Transient error, up to `attempts` times."""
@@ -214,37 +225,3 @@ def tls_context(config: MySqlConfig) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def retrying(attempts: int) -> Retrying:
-    """Return the retry policy for Transient MySQL errors: exponential back-off with jitter, 0.1 s to 5 s."""
-    return Retrying(
-        retry=retry_if_exception_type(MySqlUnavailable),
-        stop=stop_after_attempt(attempts),
-        wait=wait_exponential_jitter(multiplier=0.1, max=5),
-        before_sleep=lambda state: log.warning("mysql retry=%d error=%s", state.attempt_number, _outcome(state)),
-        reraise=True,
-    )
-
-
-def _outcome(state: Any) -> str:
-    return str(state.outcome.exception()) if state.outcome else ""
-
-
-@contextmanager
-def translated(target: str) -> Iterator[None]:
-    """Turn driver errors into MySqlUnavailable (Transient) or MySqlError (Terminal), naming `target`."""
-    try:
-        yield
-    except pymysql.MySQLError as exc:
-        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
-        text = str(exc.args[1] if len(exc.args) > 1 else exc)
-        # The driver gives a certificate that is refused the number of a server that does not answer (2003).
-        is_refused = isinstance(getattr(exc, "original_exception", None), ssl.SSLCertVerificationError)
-        if (number in TRANSIENT_ERRORS or isinstance(exc, pymysql.InterfaceError)) and not is_refused:
-            raise MySqlUnavailable(f"{target}: error {number}: {text}") from exc
-        refused = MySqlError(f"{target}: error {number}: {text}")
-        refused.number = number
-        raise refused from exc
-    except (ConnectionError, TimeoutError) as exc:
-        raise MySqlUnavailable(f"{target}: {exc}") from exc

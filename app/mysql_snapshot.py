@@ -9,7 +9,8 @@ from typing import Any
 import pymysql
 import pymysql.cursors
 
-from app.mysql import Database, Tx, translated
+from app.mysql import Database, Tx
+from app.mysql_errors import translated
 
 PAGE_ROWS = 10_000
 

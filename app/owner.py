@@ -15,7 +15,8 @@ import pymysql
 
 from app.config import Config
 from app.errors import MySqlError, MySqlUnavailable, OwnershipError, PipelineError
-from app.mysql import Database, Tx, translated
+from app.mysql import Database, Tx
+from app.mysql_errors import translated
 
 log = logging.getLogger(__name__)
 

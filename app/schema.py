@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.config import MySqlConfig
 from app.errors import MySqlError
-from app.mysql import Database, Tx, connect_plainly, translated
+from app.mysql import Database, Tx, connect_plainly
+from app.mysql_errors import translated
 
 if TYPE_CHECKING:
     from yoyo.backends.base import DatabaseBackend

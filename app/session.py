@@ -84,6 +84,7 @@ def settings(config: Config) -> dict[str, str]:
         "spark.hadoop.fs.s3a.endpoint.region": s3.region,
         "spark.hadoop.fs.s3a.path.style.access": str(s3.path_style).lower(),
         "spark.hadoop.fs.s3a.connection.maximum": str(max(64, s3.max_connections)),
+        "spark.hadoop.fs.s3a.user.agent.prefix": "salestream",
         "spark.hadoop.fs.s3a.attempts.maximum": "5",
         "spark.hadoop.fs.s3a.retry.limit": "5",
         "spark.hadoop.fs.s3a.create.performance": "true",

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pymysql
 
 from app.core.marts import MARTS
-from app.mysql import Database, Tx, translated
+from app.mysql import Database, Tx
+from app.mysql_errors import translated
 
 S, I, U, D = "SELECT", "INSERT", "UPDATE", "DELETE"  # noqa: E741 - a table of letters
 DENIED = frozenset({1142, 1143, 1044, 1045, 1370, 1146, 1356})

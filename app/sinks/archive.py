@@ -18,7 +18,8 @@ from app.s3_changes import copy_version, delete_version
 log = logging.getLogger(__name__)
 
 MAX_KEY_BYTES = 1024
-QUEUE_PAGE = 1000
+# Between two pages the archive looks whether it is still wanted.
+QUEUE_PAGE = 200
 MOST_TARGETS = 100
 
 
@@ -83,8 +84,7 @@ def archive_due(client: S3Client, config: Config, ledger: Ledger, wanted: Callab
     """Move what is due, several at a time, while `wanted()`. A move that fails Transiently stays due. Returns how many moved."""
     moved = 0
     with ThreadPoolExecutor(config.stream.archive_threads, thread_name_prefix="archive") as pool:
-        while wanted():
-            due = ledger.archive_due(QUEUE_PAGE)
+        while (due := ledger.archive_due(QUEUE_PAGE)) and wanted():
             done = sum(pool.map(lambda file: _archive_or_leave(client, config, ledger, file), due))
             moved += done
             if done == 0 or len(due) < QUEUE_PAGE:

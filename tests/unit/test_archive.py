@@ -9,6 +9,7 @@ import pytest
 from app.config import Config
 from app.ledger_types import SourceFile
 from app.s3 import ObjectVersion
+from app.sinks import archive
 from app.sinks.archive import archive_due, archive_file
 from tests.unit.test_s3 import FakeS3, refused
 
@@ -76,3 +77,15 @@ def test_all_that_is_due_is_moved_while_it_is_wanted(config: Config) -> None:
     assert archive_due(FakeS3(*[file.version for file in files]), config, ledger, lambda: True) == 5
     assert sorted(file_id for file_id, _, _ in ledger.noted) == [0, 1, 2, 3, 4]
     assert archive_due(FakeS3(), config, FakeLedger(*files), lambda: False) == 0
+
+
+def test_between_two_pages_it_asks_whether_it_is_still_wanted(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "QUEUE_PAGE", 2)
+    files = [SourceFile(n, replace(VERSION, key=f"sales_data/{n}.csv"), "COMMITTED", datetime(2024, 5, 1)) for n in range(5)]
+    answers = [True, True, False]
+    assert archive_due(FakeS3(*[file.version for file in files]), config, FakeLedger(*files), lambda: answers.pop(0)) == 4
+    assert answers == []
+
+
+def test_where_nothing_is_due_nobody_is_asked(config: Config) -> None:
+    assert archive_due(FakeS3(), config, FakeLedger(), lambda: pytest.fail("asked")) == 0

@@ -51,11 +51,15 @@ class FakeDatabase:
     """Runs work on one fake transaction and counts how often."""
 
     def __init__(self, epoch: int | None = 5, matched: int | None = None, **answers: list[dict[str, Any]]) -> None:
-        self.tx = FakeTx(epoch, {f"SELECT {name}": rows for name, rows in answers.items()}, matched)
+        exists = {"SELECT EXISTS": [{"found": int(any(answers.values()))}]}
+        self.tx = FakeTx(epoch, {f"SELECT {name}": rows for name, rows in answers.items()} | exists, matched)
         self.transactions = 0
 
     def run(self, work: Callable[[Any], Any]) -> Any:
         self.transactions += 1
+        return work(self.tx)
+
+    def single(self, work: Callable[[Any], Any]) -> Any:
         return work(self.tx)
 
 
@@ -161,10 +165,17 @@ def test_a_claim_is_bounded_by_bytes_and_holds_distinct_keys(files: list[tuple[s
     assert claimed(FakeDatabase(id=discovered(*files))) == ids
 
 
-def test_nothing_discovered_is_no_batch() -> None:
+def test_nothing_discovered_is_no_batch_and_no_transaction() -> None:
     db = FakeDatabase(id=[])
     assert Ledger(db, 5).claim_files(10, 100) is None
-    assert db.tx.changes == []
+    assert (db.tx.changes, db.transactions) == ([], 0)
+
+
+def test_nothing_requested_is_no_batch_and_no_transaction() -> None:
+    db = FakeDatabase()
+    assert Ledger(db, 5).claim_operation() is None
+    assert Ledger(db, 5).request_release({}, 10) is None
+    assert db.transactions == 0
 
 
 def test_a_claim_that_misses_a_file_is_rolled_back() -> None:
@@ -201,3 +212,18 @@ def test_a_row_of_the_ledger_becomes_the_version_that_was_booked() -> None:
     }
     [file] = Ledger(FakeDatabase(**{"f.id": [row]}), 5).archive_due(10)
     assert (file.id, file.version, file.state) == (3, VERSION, FileState.REJECTED)
+
+
+@pytest.mark.parametrize("epoch", [5, 6], ids=["owner", "taken over"])
+def test_a_move_is_noted_in_one_statement_by_the_owner_alone(epoch: int) -> None:
+    db = FakeDatabase(epoch, matched=int(epoch == 5))
+    ledger = Ledger(db, 5)
+    if epoch == 5:
+        ledger.archived(3, "done/é.csv", "e1")
+        assert db.transactions == 0
+    else:
+        with pytest.raises(OwnershipError, match="epoch 5 is over"):
+            ledger.archived(3, "done/é.csv", "e1")
+    [(sql, args)] = db.tx.changes
+    assert sql.endswith("WHERE id = %s AND (SELECT epoch FROM stream_owner WHERE id = 1) = %s")
+    assert args == ["done/é.csv".encode(), "done/é.csv".encode(), "e1", 3, 5]

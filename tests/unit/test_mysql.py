@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from app import truststore
 from app.config import Config, MySqlConfig
 from app.errors import ConfigError, MySqlError, MySqlUnavailable, PipelineError
-from app.mysql import Tx, retrying, tls_context, translated
+from app.mysql import Database, Tx, tls_context
+from app.mysql_errors import retrying, translated
 from app.mysql_jdbc import jdbc_options
 
 # A CA of our own, made for this test: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=test ca" -days 36500
@@ -183,6 +184,63 @@ class FakeConnection:
 
     def cursor(self) -> FakeCursor:
         return self.made
+
+
+class FakeServer(FakeConnection):
+    """A connection that notes what is sent, transactions included."""
+
+    open = True
+
+    def __init__(self) -> None:
+        super().__init__({"n": 3})
+        self.sent = self.made.ran
+
+    def begin(self) -> None:
+        self.sent.append(("BEGIN", None))
+
+    def commit(self) -> None:
+        self.sent.append(("COMMIT", None))
+
+    def rollback(self) -> None:
+        self.sent.append(("ROLLBACK", None))
+
+    def close(self) -> None:
+        self.open = False
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
+    made = FakeServer()
+    monkeypatch.setattr(pymysql, "connect", lambda **_: made)
+    return made
+
+
+def test_the_isolation_is_set_once_for_a_connection_and_a_transaction_sends_nothing_else(config: Config, server: FakeServer) -> None:
+    db = Database(config.mysql)
+    for _ in range(2):
+        assert db.run(lambda tx: tx.scalar("SELECT 3")) == 3
+    isolation, *rest = [sql for sql, _ in server.sent]
+    assert isolation == "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    assert rest == ["BEGIN", "SELECT 3", "COMMIT"] * 2
+
+
+def test_a_single_statement_is_one_round_trip(config: Config, server: FakeServer) -> None:
+    db = Database(config.mysql)
+    db.single(lambda tx: tx.scalar("SELECT 1"))
+    assert [sql for sql, _ in server.sent[1:]] == ["SELECT 1"]
+
+
+def test_a_single_statement_that_fails_is_tried_again_on_a_new_connection(config: Config, server: FakeServer) -> None:
+    failures = [MySqlUnavailable("lost")]
+
+    def once(tx: Tx) -> Any:
+        if failures:
+            raise failures.pop()
+        return tx.scalar("SELECT 1")
+
+    assert Database(config.mysql).single(once) == 3
+    assert not server.open
+    assert [sql for sql, _ in server.sent].count("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED") == 2
 
 
 def test_a_query_gives_rows_a_row_or_a_scalar() -> None:

@@ -14,12 +14,14 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ReadTimeoutError,
 )
+from pydantic import SecretStr
 
 from app.config import Config
 from app.errors import PipelineError, S3Error, S3Unavailable
 from app.ledger_types import SourceFile
-from app.s3 import ObjectVersion, head, is_same_version, list_all, list_page, translated
+from app.s3 import ObjectVersion, head, is_same_version, list_all, list_page, make_client, translated
 from app.s3_changes import copy_version, delete_below, delete_keys, delete_version
+from app.session import settings
 from app.sinks.archive import target_key
 
 AT = datetime(2024, 1, 1, 10, 0, 0, 999000, tzinfo=UTC)
@@ -279,3 +281,20 @@ def test_a_cut_never_splits_a_letter(config: Config, letter: str, ending: str) -
     kept = target.removeprefix(FOLDER)
     assert name.endswith(kept)
     assert 989 - 4 < len(kept.encode()) <= 989
+
+
+def test_every_request_names_the_product_in_the_buckets_access_log(config: Config) -> None:
+    sent: set[bytes] = set()
+
+    def keep(request: Any, **_: Any) -> Any:
+        agent = request.headers["User-Agent"]
+        sent.add(agent if isinstance(agent, bytes) else agent.encode())
+        raise EndpointConnectionError(endpoint_url=URL)
+
+    keys = {"access_key_id": "key", "secret_access_key": SecretStr("secret")}
+    client = make_client(config.s3.model_copy(update=keys), attempts=1)
+    client.meta.events.register("before-send.s3.HeadObject", keep)
+    with pytest.raises(S3Unavailable):
+        head(client, "lake", "a.csv")
+    assert [agent.split()[0] for agent in sent] == [b"salestream"]
+    assert settings(config)["spark.hadoop.fs.s3a.user.agent.prefix"] == "salestream"

@@ -1,0 +1,65 @@
+"""The archive gives way to the loading while more files wait than a batch takes, but not for ever."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app import housekeeping
+from app.housekeeping import YIELD_SECONDS, Housekeeper
+
+
+class Site:
+    """A ledger with or without a backlog, and an archive that moves whatever it may."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.backlog = False
+        self.time = 1000.0
+        self.asked: list[int] = []
+        stream = SimpleNamespace(max_files_per_trigger=50)
+        job = SimpleNamespace(ledger=self, clients=lambda: None, config=SimpleNamespace(stream=stream))
+        monkeypatch.setattr(housekeeping, "archive_due", lambda *_args: int(_args[-1]()))
+        ownership: Any = SimpleNamespace(check=lambda: None)
+        self.keeper = Housekeeper(job, ownership, lambda: True, lambda: self.time, _last_look=float("inf"))  # type: ignore[arg-type]
+
+    def has_backlog(self, max_files: int) -> bool:
+        self.asked.append(max_files)
+        return self.backlog
+
+    def moves(self) -> bool:
+        return bool(self.keeper.tick())
+
+
+def test_the_archive_works_while_no_backlog_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(monkeypatch)
+    assert site.moves()
+    assert site.asked == [50]
+
+
+def test_it_gives_way_during_the_first_minutes_of_a_backlog_and_then_goes_on_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(monkeypatch)
+    site.backlog = True
+    assert not site.moves()
+    site.time += YIELD_SECONDS - 1
+    assert not site.moves()
+    site.time += 1
+    assert site.moves()
+    site.time += 1
+    assert site.moves()
+
+
+def test_each_backlog_has_its_own_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(monkeypatch)
+    site.backlog = True
+    assert not site.moves()
+    site.time += YIELD_SECONDS
+    site.backlog = False
+    assert site.moves()
+    site.backlog = True
+    assert not site.moves()
+
+
+def test_a_stop_ends_the_archive_whatever_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(monkeypatch)
+    site.keeper.wanted = lambda: False
+    assert not site.moves()
