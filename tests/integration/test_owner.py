@@ -142,8 +142,15 @@ def test_a_zombie_never_cleans_up_behind_its_successor(world: World) -> None:
                 world.client.put_object(Bucket=world.bucket, Key=key, Body=b"x")
             with pytest.raises(OwnershipError):
                 clear_leftovers(zombies, world.config, world.client, alive=None)
+            staged = "stage_sales_team_data_mart WHERE batch_key = %s"
+            world.execute(
+                "INSERT INTO stage_sales_team_data_mart (batch_key, store_id, sales_month, sales_person_id, total_sales, row_count)"
+                " VALUES (%s, 121, '2024-02', 1, 100, 1)",
+                attempt.batch_key,
+            )
             with pytest.raises(OwnershipError):
                 clear_stage(zombies)
+            assert world.rows(f"SELECT row_count FROM {staged}", attempt.batch_key) == [{"row_count": 1}]
             # A moment at which the zombie was the owner is all that it can have; what is younger stays.
             clear_magic_trees(world.client, world.config, began_at - timedelta(seconds=2))
             assert sorted(world.keys("sales_facts/")) == sorted([facts.format(attempt.batch_key), "sales_facts/__magic_job-1/x.pendingset"])
