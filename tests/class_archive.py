@@ -31,6 +31,8 @@ def java_options(*, made: Path | None = None) -> str:
     """Return the options of every JVM that the tests start: quick to begin, as they pay back little of what the second compiler costs."""
     logging = (REPOSITORY / "conf" / "log4j2.properties").as_uri()
     options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", f"-Dlog4j2.configurationFile={logging}"]
+    # Nobody looks at it, but for the test that asks for it.
+    options.append("-Dspark.ui.enabled=false")
     if made is not None:
         options += ["-Xlog:disable", f'-XX:ArchiveClassesAtExit="{made}"']
     elif archive().exists():

@@ -162,7 +162,7 @@ def test_marked_secrets_are_found_nowhere(marked: Marked, tmp_path: Path) -> Non
 
     port, pause, events, log = free_port(), tmp_path / "paused", tmp_path / "events", tmp_path / "log" / "salestream.log"
     events.mkdir()
-    options = [f"spark.ui.port={port}", "spark.eventLog.enabled=true", f"spark.eventLog.dir=file://{events}"]
+    options = ["spark.ui.enabled=true", f"spark.ui.port={port}", "spark.eventLog.enabled=true", f"spark.eventLog.dir=file://{events}"]
     environment = {
         "SALESTREAM_FAILPOINT": "after_facts:1:pause",
         "SALESTREAM_FAILPOINT_FILE": str(pause),
