@@ -220,4 +220,4 @@ class Ledger:
         )
         encoded = key.encode() if key else None
         if not self.db.single(lambda tx: tx.execute(sql, (encoded, encoded, etag, file_id, self.epoch))):
-            self.write(lambda tx: None)
+            self.db.run(lambda tx: check_epoch(tx, self.epoch))

@@ -26,7 +26,6 @@ else:
 
 __all__ = [
     "NOT_NOTED",
-    "USER_AGENT",
     "ClientFactory",
     "ObjectVersion",
     "S3Client",

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import gc
 import sys
+from importlib import import_module
 
 from pyspark import daemon
 
 TASKS = "pyspark.worker"
+MODULES = ("app.core.tally", "app.sinks.part_writer", "app.source.presence", "app.source.split_reader")
 
 
 def load() -> None:
     """Load what tasks use. A worker collects garbage behind every task: what is loaded here is none, and stays one copy for all."""
-    from app.core import tally
-    from app.sinks import part_writer
-    from app.source import presence, split_reader
-
-    assert all((tally, part_writer, presence, split_reader))
+    for name in MODULES:
+        import_module(name)
     gc.collect()
     gc.freeze()
 

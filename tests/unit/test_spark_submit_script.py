@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -71,6 +72,20 @@ def test_a_collector_chosen_in_sparks_defaults_is_left_alone(tmp_path: Path) -> 
 def test_workers_on_this_machine_are_forked_from_one_that_has_loaded_all_modules(tmp_path: Path, args: list[str], is_set: bool) -> None:
     _, *found = given(tmp_path, *args)
     assert (("--conf", "spark.python.daemon.module=app.worker_daemon") in pairwise(found)) == is_set
+
+
+def test_on_this_machine_spark_is_taken_without_its_zip_of_pyspark(tmp_path: Path) -> None:
+    root, home = tmp_path / "clone", tmp_path / "clone" / ".cache" / "spark"
+    (home / "bin").mkdir(parents=True)
+    for name in (".venv", "app", "conf", "scripts", "requirements.txt"):
+        (root / name).symlink_to(REPOSITORY / name)
+    shutil.copy(REPOSITORY / "spark-submit.sh", root)
+    (home / "bin" / "spark-submit").write_text(STAND_IN)
+    (home / "bin" / "spark-submit").chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    subprocess.run([root / "spark-submit.sh", "run"], env=kept, check=True, timeout=60)
+    assert (home / "given").read_text().splitlines()[-2:] == [str(root / "app" / "main.py"), "run"]
+    assert {path.name for path in (REPOSITORY / ".cache" / "spark").iterdir()} == {"bin", "jars", "sbin"}
 
 
 def test_everything_that_the_workers_daemon_loads_is_there() -> None:
