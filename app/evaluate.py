@@ -14,17 +14,17 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from app.census import Census, count_rejects, count_warnings
-from app.core.classify import LOADED, PENDING, REJECTED, classify_pending, classify_scanned, missing_key_rows
+from app.census import Census, LineBases
+from app.core.classify import PENDING, classify_pending, classify_scanned, missing_key_rows
 from app.core.marts import MARTS, Mart
 from app.dimensions import LOOKUP_KEYS, DimensionSet, any_key_known
 from app.evaluation import Evaluation
 from app.hold import hold
 from app.job import Job
-from app.ledger_types import Attempt, FileResult, FileState, QuarantinePart, Reject, RuleWarning
+from app.ledger_types import Attempt, FileResult, FileState, QuarantinePart
 from app.mend import still_rejected, with_mended_lines
 from app.prefixes import pending_part_prefix
-from app.sinks.facts import s3a
+from app.sinks.parts import s3a
 from app.source.scan import scan
 from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
 from app.undo import Undo, plan_rewrite, plan_undo
@@ -108,6 +108,9 @@ def _take(
 ) -> Evaluation | None:
     """Take the figures of a classified frame; None when the plan changed and the evaluation must start over."""
     census = Census.take(frame, marts) if frame is not None else Census()
+    read = {file.id for file in attempt.files}
+    # Mended rows have the lines of their file.
+    bases: dict[tuple[int, int], int] = {} if attempt.is_mending else line_bases(census.markers)
     headers: dict[int, str] = {}
     results: list[FileResult] = []
     if attempt.files:
@@ -121,8 +124,8 @@ def _take(
         if attempt.is_mending:
             results = mended_results(attempt, scanned)
         else:
-            frame = with_absolute_lines(frame, line_bases(census.markers))
-            if not _judge(job, attempt, scanned, frame, plan):
+            frame = with_absolute_lines(frame, bases)
+            if not _judge(job, attempt, scanned, bases, plan):
                 return None
             results = file_results(attempt, scanned, plan)
             headers = headers_to_keep(scanned)
@@ -130,9 +133,9 @@ def _take(
     if loses:
         plan.replaces_nothing |= loses
         return None
-    results += released_results(census, {file.id for file in attempt.files})
+    results += released_results(census, read)
     pending_rows = sum(result.rows_pending for result in results)
-    if frame is not None and pending_rows and not plan.refreshed and _now_known(job, frame):
+    if frame is not None and pending_rows and not plan.refreshed and any_key_known(job.ledger.db, _missing(census, frame)):
         job.dimensions.refresh()
         plan.refreshed = True
         return None
@@ -145,34 +148,23 @@ def _take(
         lost=dict(plan.lost),
         loaded=tuple(census.facts),
         quarantine=tuple(QuarantinePart(attempt.planned_at.date(), reason, rows) for reason, rows in sorted(census.by_reason.items())),
-        rejects=(*plan.rejects, *_rejects(job, frame, census)),
-        warnings=_warnings(attempt, frame, census),
+        rejects=(*plan.rejects, *census.rejects(read, job.contract, bases)),
+        # Waiting rows were warned of when they were read.
+        warnings=tuple(census.warned(read, bases)),
         headers=headers,
         pending_rows=pending_rows,
         deltas=census.deltas,
+        missing=census.missing,
     )
 
 
-def _rejects(job: Job, frame: DataFrame | None, census: Census) -> list[Reject]:
-    return count_rejects(frame.where(F.col("_outcome") == REJECTED), job.contract) if frame is not None and census.by_reason else []
-
-
-def _warnings(attempt: Attempt, frame: DataFrame | None, census: Census) -> tuple[RuleWarning, ...]:
-    """Count the warnings of the files that were read; waiting rows were counted when they were read."""
-    if frame is None or not attempt.files or not census.warned:
-        return ()
-    read = F.col("_file_id").isin([file.id for file in attempt.files])
-    return tuple(count_warnings(frame.where(F.col("_outcome").isin(LOADED, PENDING) & read)))
-
-
-def _judge(job: Job, attempt: Attempt, scanned: Scanned, frame: DataFrame, plan: Plan) -> bool:
+def _judge(job: Job, attempt: Attempt, scanned: Scanned, bases: LineBases, plan: Plan) -> bool:
     """Find the files that are not loaded. Returns False when the frame holds rows of one, and the evaluation must start over."""
     own = [file.id for file in attempt.files] if attempt.operation is not None else []
     out = note_unusable(scanned.markers, plan) | note_duplicates(job.ledger, job.contract, scanned, plan, own)
     spoilt = note_spoilt(job.contract, scanned, plan)
-    if spoilt:
-        # Their reasons stay in the ledger, or nobody could tell why the file was rejected.
-        plan.rejects += count_rejects(frame.where((F.col("_outcome") == REJECTED) & F.col("_file_id").isin(sorted(spoilt))), job.contract)
+    # Their reasons stay in the ledger, or nobody could tell why the file was rejected.
+    plan.rejects += scanned.census.rejects(spoilt, job.contract, bases)
     return not any(file_id in scanned.census.by_file for file_id in out | spoilt)
 
 
@@ -185,9 +177,14 @@ def with_absolute_lines(frame: DataFrame, bases: dict[tuple[int, int], int]) -> 
     return frame.withColumn("_line", F.col("_line") + F.coalesce(F.create_map(*entries)[key], F.lit(0)))
 
 
-def _now_known(job: Job, frame: DataFrame) -> bool:
-    wanted = missing_key_rows(frame.where(F.col("_outcome") == PENDING)).select("dimension", "key_value").distinct()
+def _missing(census: Census, frame: DataFrame) -> dict[str, set[int]]:
+    """Return the keys that pending rows wait for, by dimension; where these are many, some of them."""
     missing: dict[str, set[int]] = defaultdict(set)
+    if census.missing is not None:
+        for _, dimension, key in census.missing:
+            missing[dimension].add(key)
+        return missing
+    wanted = missing_key_rows(frame.where(F.col("_outcome") == PENDING)).select("dimension", "key_value").distinct()
     for row in wanted.limit(LOOKUP_KEYS).collect():
         missing[row["dimension"]].add(row["key_value"])
-    return any_key_known(job.ledger.db, missing)
+    return missing

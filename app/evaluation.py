@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from app.census import Deltas
+from app.census import Deltas, MissingKeys
 from app.core.marts import Mart
 from app.core.tally import grain_of
 from app.dimensions import DimensionSet
@@ -31,7 +31,8 @@ def _nothing() -> None:
 class Evaluation:
     """The held rows of a batch and what they add up to; without a frame when it reads nothing new. `release` lets go of the rows.
 
-    `deltas` are what loaded rows add to the marts, where they are few; whatever is taken out of them is not in it.
+    `deltas` are what loaded rows add to the marts, and `missing` what pending ones wait for, where both are few; whatever is taken out of
+    the marts is not in it.
     """
 
     frame: DataFrame | None
@@ -47,6 +48,7 @@ class Evaluation:
     headers: Mapping[int, str] = field(default_factory=dict)
     pending_rows: int = 0
     deltas: Deltas | None = None
+    missing: MissingKeys | None = None
     release: Callable[[], None] = _nothing
 
     @property

@@ -6,7 +6,6 @@ Each method is one transaction; the writing ones first prove our epoch (design: 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from app import ledger_isolation, ledger_operations, ledger_plan, ledger_sql
@@ -104,11 +103,6 @@ class Ledger:
         """
         sql = "SELECT batch_key FROM batch_attempt WHERE state = 'OPEN' AND batch_key <> %s"
         return [row["batch_key"] for row in self.write(lambda tx: tx.rows(sql, (alive or "",)))]
-
-    def owned_at(self) -> datetime:
-        """Return a moment (UTC) at which we were the owner: what a successor writes is younger."""
-        found: datetime = self.write(lambda tx: tx.scalar("SELECT UTC_TIMESTAMP(6)"))
-        return found.replace(tzinfo=UTC)
 
     def files_in_force(self, digests: set[bytes], but: Collection[int]) -> dict[bytes, int]:
         """Return which of these contents already count in the marts by other files than `but`: digest -> the first file that holds it."""

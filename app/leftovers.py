@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 
 from app.config import Config
 from app.core.marts import MARTS
 from app.ledger import Ledger
 from app.ledger_retention import ReplacedPart, mended_deleted, mended_objects, parts_deleted, replaced_parts
 from app.mysql import Tx
-from app.prefixes import fact_part_prefix, pending_part_prefix, quarantine_part_prefix, quarantine_prefix
+from app.prefixes import fact_part_prefix, pending_part_prefix, quarantine_part_prefix
 from app.s3 import NOT_NOTED, ObjectVersion, S3Client, list_all
-from app.s3_changes import abort_uploads, delete_below, delete_keys, delete_version
+from app.s3_changes import delete_below, delete_keys, delete_version
 
 log = logging.getLogger(__name__)
-
-MAGIC_FOLDER = "__magic_job-"
 
 
 def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str | None) -> int:
     """Remove what every open attempt but `alive` left on S3 and in MySQL. Returns how many attempts were buried."""
     dead = ledger.dead_attempts(alive)
-    before = ledger.owned_at() if dead else None
     for batch_key in dead:
         for prefix in _planned_prefixes(ledger, config, batch_key):
             delete_below(client, config.s3.bucket, prefix)
-        _abort_uploads(client, config, f"batch_key={batch_key}/")
         clear_rows(ledger, batch_key)
         ledger.bury(batch_key)
         log.info("leftovers of attempt=%s removed", batch_key)
-    if before is not None:
-        clear_magic_trees(client, config, before)
     return len(dead)
 
 
@@ -43,24 +36,10 @@ def withdraw(ledger: Ledger, config: Config, client: S3Client, batch_key: str) -
     """
     for prefix in _planned_prefixes(ledger, config, batch_key):
         delete_below(client, config.s3.bucket, prefix)
-    _abort_uploads(client, config, f"batch_key={batch_key}/")
     for table in STAGE_TABLES:
         while ledger.db.run(lambda tx, table=table: delete_page(tx, table, batch_key)):  # type: ignore[misc]
             pass
     log.info("withdrawn attempt=%s", batch_key)
-
-
-def clear_magic_trees(client: S3Client, config: Config, before: datetime) -> None:
-    """Remove the commit bookkeeping of killed jobs below every prefix that Spark writes to; only when no job of ours runs.
-
-    Args:
-        client: the S3 client.
-        config: the configuration.
-        before: a moment at which we were the owner; younger trees may be those of a successor's running jobs.
-    """
-    for prefix in written_prefixes(config):
-        old = [v.key for v in list_all(client, config.s3.bucket, prefix + MAGIC_FOLDER) if v.last_modified <= before]
-        delete_keys(client, config.s3.bucket, old)
 
 
 def clear_rows(ledger: Ledger, batch_key: str) -> None:
@@ -131,13 +110,3 @@ def _planned_prefixes(ledger: Ledger, config: Config, batch_key: str) -> list[st
     rejected = [quarantine_part_prefix(config.s3, row["load_date"], row["reason"], batch_key) for row in parts["quarantine_part"]]
     pending = [pending_part_prefix(config.s3, batch_key) for _ in parts["pending_part"]]
     return facts + rejected + pending
-
-
-def _abort_uploads(client: S3Client, config: Config, folder: str) -> None:
-    for prefix in written_prefixes(config):
-        abort_uploads(client, config.s3.bucket, prefix, lambda key: folder in key)
-
-
-def written_prefixes(config: Config) -> tuple[str, ...]:
-    """Return the prefixes below which Spark writes."""
-    return (config.s3.facts_prefix, config.s3.pending_prefix, quarantine_prefix(config.s3))

@@ -16,7 +16,7 @@ from app.ledger_operations import rejected_parts
 from app.ledger_types import Attempt
 from app.mended import LINE_COLUMN
 from app.prefixes import quarantine_part_prefix
-from app.sinks.facts import s3a
+from app.sinks.parts import s3a
 
 # What stands before a row's own text: the line, perhaps quoted, and a delimiter.
 _PREFIX = r'^"?(\d{1,18})"?[,;\t|]'

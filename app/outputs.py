@@ -9,16 +9,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from uuid import uuid4
 
-import pyarrow as pa
 from pyspark import inheritable_thread_target
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from app.core.arrow_map import map_in_arrow
 from app.core.classify import LOADED, PENDING, REJECTED, missing_key_rows, sales_columns
 from app.core.enrich import FactRows, fact_columns, fact_schema
 from app.core.marts import MARTS, Mart, delta_rows, to_delta, to_net_delta, with_mart_attributes
+from app.errors import LedgerError
 from app.evaluation import Evaluation
 from app.failpoints import failpoint
 from app.job import Job
@@ -27,9 +26,13 @@ from app.marker import Marker, write_marker
 from app.sinks.facts import write_facts
 from app.sinks.jdbc import append_rows
 from app.sinks.marts import NOTHING, Totals, stage_rows
+from app.sinks.part_writer import as_they_are
 from app.sinks.quarantine import write_pending, write_quarantine
 from app.steps import step
 from app.undo import kept_rows, removed_rows
+
+PENDING_KEY = "pending_key"
+PENDING_KEY_COLUMNS = ("file_id", "dimension", "key_value", "row_count")
 
 
 def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
@@ -65,14 +68,10 @@ def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
         if rows is not None:
             schema = fact_schema(to_arrow_schema(rows.schema), evaluation.dimensions.schemas, made.columns)
             kept = kept.unionByName(map_in_arrow(rows, made, schema), allowMissingColumns=True)
-        rows, complete = kept, _as_they_are
+        rows, complete = kept, as_they_are
     assert rows is not None, "there are facts, so rows of them"
     with step(attempt.batch_key, "facts", rows=sum(part.rows for part in evaluation.facts)):
         return write_facts(rows, complete, attempt.batch_key, job.config.s3, job.clients, is_small=evaluation.is_small)
-
-
-def _as_they_are(rows: pa.RecordBatch) -> pa.RecordBatch:
-    return rows
 
 
 def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) -> Callable[[], None]:
@@ -81,7 +80,7 @@ def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) 
         with step(attempt.batch_key, "stage", mart=mart.table, rows=evaluation.rows_loaded, removed=evaluation.rewrite.removed.rows):
             if few is not None:
                 rows = list(delta_rows(few, mart, evaluation.dimensions.lookups))
-                job.ledger.db.run(lambda tx: stage_rows(tx, mart, attempt.batch_key, rows))
+                job.ledger.db.run(lambda tx: stage_rows(tx, mart.stage_table, mart.columns, attempt.batch_key, rows))
             else:
                 append_rows(mart_deltas(job, evaluation, mart), mart.stage_table, attempt.batch_key, job.config.mysql)
         failpoint("after_stage")
@@ -100,19 +99,38 @@ def mart_deltas(job: Job, evaluation: Evaluation, mart: Mart) -> DataFrame:
 
 
 def _write_quarantine(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
-    names = job.spark.createDataFrame([(f.id, f.key) for f in attempt.files], "_file_id bigint, _file_name string")
-    rejected = evaluation.rows(REJECTED).withColumnsRenamed({"_faults": "_reasons", "_reason": "reason"})
-    named = rejected.join(F.broadcast(names), on="_file_id", how="left")
-    with step(attempt.batch_key, "quarantine", rows=sum(part.rows for part in evaluation.quarantine)):
-        write_quarantine(named, job.config.s3, attempt.batch_key, attempt.planned_at.date())
+    names = {file.id: file.key for file in attempt.files}
+    planned = sum(part.rows for part in evaluation.quarantine)
+    with step(attempt.batch_key, "quarantine", rows=planned):
+        written = write_quarantine(
+            evaluation.rows(REJECTED),
+            names,
+            attempt.batch_key,
+            attempt.planned_at.date(),
+            job.config.s3,
+            job.clients,
+            is_small=evaluation.is_small,
+        )
+    _check_rows("quarantine", attempt, written.rows, planned)
     failpoint("after_quarantine")
 
 
 def _write_pending(job: Job, attempt: Attempt, evaluation: Evaluation) -> None:
     pending = evaluation.rows(PENDING)
+    rows = pending.select(*sales_columns(job.contract))
     with step(attempt.batch_key, "pending", rows=evaluation.pending_rows):
-        write_pending(pending.select(*sales_columns(job.contract)), job.config.s3, attempt.batch_key)
-        append_rows(missing_key_rows(pending), "pending_key", attempt.batch_key, job.config.mysql)
+        written = write_pending(rows, attempt.batch_key, job.config.s3, job.clients, is_small=evaluation.is_small)
+        if evaluation.missing is None:
+            append_rows(missing_key_rows(pending), PENDING_KEY, attempt.batch_key, job.config.mysql)
+        else:
+            keys = [(*key, count) for key, count in evaluation.missing.items()]
+            job.ledger.db.run(lambda tx: stage_rows(tx, PENDING_KEY, PENDING_KEY_COLUMNS, attempt.batch_key, keys))
+    _check_rows("pending rows", attempt, written.rows, evaluation.pending_rows)
+
+
+def _check_rows(what: str, attempt: Attempt, written: int, planned: int) -> None:
+    if written != planned:
+        raise LedgerError(f"batch {attempt.batch_key}: {written} rows were written as {what}, planned were {planned}")
 
 
 def _side_by_side(job: Job, attempt: Attempt, tasks: list[Callable[[], Totals | None]]) -> list[Totals | None]:

@@ -139,7 +139,7 @@ def _rehearse(tx: Tx, job: Job, ask: Ask, evaluation: Evaluation, deltas: Mappin
     plan_outcome(tx, attempt, outcome)
     touched = [mart for mart in MARTS if mart.table in deltas]
     for mart in touched:
-        stage_rows(tx, mart, attempt.batch_key, deltas[mart.table].select(*mart.columns).toLocalIterator())
+        stage_rows(tx, mart.stage_table, mart.columns, attempt.batch_key, deltas[mart.table].select(*mart.columns).toLocalIterator())
     ids = sorted({*(file.file_id for file in outcome.files), *(one.file_id for one in outcome.withdrawn)})
     files_before = _files(tx, ids)
     marts_before = [_mart_rows(tx, mart, attempt.batch_key) for mart in touched]

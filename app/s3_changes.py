@@ -145,9 +145,9 @@ def delete_below(client: S3Client, bucket: str, prefix: str, wanted: Callable[[s
     return len(keys)
 
 
-def abort_uploads(client: S3Client, bucket: str, prefix: str, wanted: Callable[[str], bool]) -> int:
-    """Abort the pending multipart uploads below `prefix` whose key is wanted. Returns how many went."""
-    found = [upload for upload in list_uploads(client, bucket, prefix) if wanted(upload.key)]
+def abort_uploads(client: S3Client, bucket: str, prefix: str) -> int:
+    """Abort the pending multipart uploads below `prefix`. Returns how many went."""
+    found = list(list_uploads(client, bucket, prefix))
     for upload in found:
         abort_upload(client, bucket, upload)
     return len(found)

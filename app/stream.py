@@ -25,7 +25,7 @@ from app.housekeeping import Housekeeper
 from app.job import Job
 from app.last_run import unfinished_work
 from app.ledger import Ledger
-from app.leftovers import clear_leftovers, clear_magic_trees
+from app.leftovers import clear_leftovers
 from app.marker import refuse_restored
 from app.owner import Ownership, owners_database
 from app.s3 import make_client
@@ -106,7 +106,6 @@ def recover(job: Job, runner: BatchRunner) -> None:
     for line in unfinished_work(job.ledger.db):
         log.warning("last run: %s", line)
     clear_leftovers(job.ledger, job.config, job.clients(), alive=None)
-    clear_magic_trees(job.clients(), job.config, job.ledger.owned_at())
     runner.finish_planned()
 
 

@@ -22,8 +22,8 @@ from app.ledger_operations import holding_parts, in_force, predecessors, small_p
 from app.ledger_types import Attempt, FactPart, LivePart, OperationKind
 from app.mysql import Tx
 from app.prefixes import fact_part_prefix
-from app.sinks.facts import s3a
 from app.sinks.marts import NOTHING, Totals
+from app.sinks.parts import s3a
 
 UNDOING = (OperationKind.RETRACT, OperationKind.REPLAY)
 

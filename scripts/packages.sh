@@ -2,8 +2,7 @@
 # spark-submit.sh (bash `source`) and by Python (each line NAME="value"; values hold no quotes and no expansions).
 
 # S3 for Spark. hadoop-aws asks for software.amazon.awssdk:bundle (686 MB); the three modules it really uses are 15 MB.
-# spark-hadoop-cloud holds PathOutputCommitProtocol (the magic committer); 4.1.1 is the newest on Central and fits 4.2.1.
-SPARK_PACKAGES="org.apache.hadoop:hadoop-aws:3.5.0,software.amazon.awssdk:s3:2.35.4,software.amazon.awssdk:s3-transfer-manager:2.35.4,software.amazon.awssdk:sts:2.35.4,org.apache.spark:spark-hadoop-cloud_2.13:4.1.1,com.mysql:mysql-connector-j:9.7.0"
+SPARK_PACKAGES="org.apache.hadoop:hadoop-aws:3.5.0,software.amazon.awssdk:s3:2.35.4,software.amazon.awssdk:s3-transfer-manager:2.35.4,software.amazon.awssdk:sts:2.35.4,com.mysql:mysql-connector-j:9.7.0"
 # Left out: what Spark itself brings (jackson, netty, slf4j, commons, http), and the clouds that are not ours. Globs are allowed.
 SPARK_EXCLUDES="software.amazon.awssdk:bundle,org.apache.hadoop:hadoop-azure,org.apache.hadoop:hadoop-huaweicloud,org.apache.hadoop:hadoop-cloud-storage,org.apache.hadoop:hadoop-client-*,com.google.cloud.bigdataoss:*,com.google.protobuf:*,com.fasterxml.jackson.*:*,com.squareup.*:*,org.apache.httpcomponents:*,org.eclipse.jetty:*,joda-time:*,io.netty:*,org.slf4j:*,commons-codec:*,commons-logging:*"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from app.core.arrow_rows import Fault, Layout, Row, batch_of_rows
+from app.core.arrow_rows import Layout, Row, batch_of_rows
 from app.core.arrow_types import with_types
 from app.core.contract import Contract
 from app.core.enrich import DIMENSIONS
@@ -68,34 +67,17 @@ def _known(row: Mapping[str, Any]) -> int:
 def scanned(spark: SparkSession, contract: Contract, *rows: dict[str, Any]) -> DataFrame:
     """Make rows as `scan` yields them: a good row each, but for what is given; `_line` counts them from 1."""
     columns = ", ".join(f"{column.name} {column.type}" for column in contract.columns)
-    own = {"_kind": "row", "_file_id": 7, "_split": 0, "_extra": None, "_raw": "the text", "_faults": None, "_marker": None}
+    own = {"_kind": "row", "_file_id": 7, "_split": 0, "_extra": None, "_raw": "the text", "_faults": (), "_marker": None}
     made = [GOOD | own | {"_line": at} | row for at, row in enumerate(rows, 1)]
+    sound = [Row(row["_line"], [row[name] for name in contract.names]) for row in made if not row["_faults"] and not row["_marker"]]
+    typed = {row["_line"]: row for row in with_types(batch_of_rows(Layout(contract.names, contract.names), sound), contract).to_pylist()}
     for row in made:
         row["_known"] = None if row["_marker"] else _known(row)
-        row["_texts"] = None if row["_faults"] or row["_marker"] else [row[name] for name in contract.names]
-        row |= dict.fromkeys(contract.names)
-    names = ("_kind", "_file_id", "_split", "_line", *contract.names, "_texts", "_extra", "_raw", "_faults", "_marker", "_known")
+        found = typed.get(row["_line"], dict.fromkeys(contract.names) | {"_faults": row["_faults"] or None})
+        row |= {name: found[name] for name in (*contract.names, "_faults")}
+    names = ("_kind", "_file_id", "_split", "_line", *contract.names, "_extra", "_raw", "_faults", "_marker", "_known")
     schema = (
-        f"_kind string, _file_id bigint, _split int, _line bigint, {columns}, _texts array<string>, _extra map<string,string>,"
+        f"_kind string, _file_id bigint, _split int, _line bigint, {columns}, _extra map<string,string>,"
         f" _raw string, _faults {FAULTS}, _marker string, _known tinyint"
     )
     return spark.createDataFrame([tuple(row[name] for name in names) for row in made], schema)
-
-
-def of_texts(
-    spark: SparkSession,
-    contract: Contract,
-    texts: Sequence[Sequence[str | None]],
-    faults: Mapping[int, Sequence[Fault]] | None = None,
-    *,
-    by_arrow: bool,
-) -> DataFrame:
-    """Make rows of the contract's columns from texts, numbered by `_line`: as the scan does it, or all left to Spark."""
-    rows = [Row(line, fields, None, (faults or {}).get(line, ())) for line, fields in enumerate(texts, 1)]
-    batch = batch_of_rows(Layout(contract.names, contract.names), rows)
-    if by_arrow:
-        return spark.createDataFrame(pa.Table.from_batches([with_types(batch, contract)]))
-    left = pa.array([None if row.faults else list(row.fields or ()) for row in rows], pa.list_(pa.string()))
-    nulls = [pa.nulls(len(rows), field.type) for field in with_types(batch, contract).schema if field.name in contract.names]
-    table = pa.table([batch.column("_line"), *nulls, left, batch.column("_faults")], ["_line", *contract.names, "_texts", "_faults"])
-    return spark.createDataFrame(table)

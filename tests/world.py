@@ -21,7 +21,7 @@ from app.core.contract import load_contract
 from app.local import LocalEnv
 from app.mysql import Database, Row
 from app.owner import Ownership, owners_database
-from app.s3 import ObjectVersion, list_all, make_client
+from app.s3 import ClientFactory, ObjectVersion, list_all
 from app.schema import apply_migrations, seed_dimensions
 from app.session import build_session
 from app.stream import run_owned
@@ -142,8 +142,8 @@ class World:
 
     @property
     def client(self) -> Any:
-        """An S3 client."""
-        return make_client(self.config.s3)
+        """The process's S3 client of the configuration; making one takes longer than most requests."""
+        return ClientFactory(self.config.s3)()
 
     def mysql_as(self, user: str) -> MySqlConfig:
         """Return the configuration of the database for another user than the job's."""

@@ -6,11 +6,11 @@ that a second cleaning finishes what was cut off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, timedelta
 from functools import partial
 
-from app.clean import archived, old_files, old_records, orphans, parts, stage
+from app.clean import archived, old_files, old_records, orphans, parts, stage, uploads
 from app.clean.sweep import Removal, Sweep
 from app.config import Config
 from app.marker import refuse_restored
@@ -39,7 +39,7 @@ def clean(config: Config, *, dry_run: bool, safety: timedelta = SAFETY) -> Itera
         yield kind, remove(sweep)
 
 
-def _kinds(found: orphans.Orphans) -> dict[str, Callable[[Sweep], Iterator[Removal]]]:
+def _kinds(found: Sequence[orphans.Folder]) -> dict[str, Callable[[Sweep], Iterator[Removal]]]:
     # Rows of the ledger first, so that none goes for something that this cleaning does: see old_records.
     return {
         "old batches, parts and operations": old_records.old_records,
@@ -48,8 +48,7 @@ def _kinds(found: orphans.Orphans) -> dict[str, Callable[[Sweep], Iterator[Remov
         "released rows": parts.consumed_pending,
         "mended rows": parts.mended_rows,
         "orphaned Parquet": partial(orphans.remove_folders, found=found),
-        "unfinished uploads": partial(orphans.remove_uploads, found=found),
-        "trees of killed jobs": partial(orphans.remove_trees, found=found),
+        "unfinished uploads": uploads.unfinished_uploads,
         "stage rows": stage.stage_rows,
         "archived files": archived.old_archive,
         "rejected rows": parts.old_quarantine,

@@ -1,4 +1,4 @@
-"""What attempts that are over left on S3 and no part of the ledger names: Parquet, unfinished uploads, trees of killed jobs.
+"""What attempts that are over left on S3 and no part of the ledger names.
 
 Everything is found before anything is deleted: a batch key that is newer than the ledger means that MySQL was restored from an older
 backup, and then nothing here is an orphan.
@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 
-from app.clean.sweep import Removal, Sweep, open_attempts, total
+from app.clean.sweep import Removal, Sweep, total
 from app.core.keys import ignore_rule
 from app.errors import RestoredLedger
-from app.leftovers import MAGIC_FOLDER, written_prefixes
 from app.mysql import Tx
 from app.s3 import ObjectVersion, list_all
-from app.s3_changes import Upload, abort_upload, list_uploads
 from app.verify.ledger_side import KINDS, Kind, key_of, known_now
 from app.verify.objects import place_of, prefix_of
 from app.verify.scratch import batched
 
 PAGE = 1000
 _BATCH_KEY = re.compile(r"(\d+)-(\d+)-\d+")
-_UPLOAD_KEY = re.compile(r"batch_key=(\d+-\d+-\d+)/")
 
 
 @dataclass(frozen=True)
@@ -37,45 +32,20 @@ class Folder:
     objects: tuple[ObjectVersion, ...]
 
 
-@dataclass(frozen=True)
-class Orphans:
-    """All that nobody names."""
-
-    folders: tuple[Folder, ...]
-    uploads: tuple[Upload, ...]
-    trees: tuple[Folder, ...]
-
-
-def find_orphans(sweep: Sweep) -> Orphans:
-    """Look for what attempts that are over left on S3.
+def find_orphans(sweep: Sweep) -> tuple[Folder, ...]:
+    """Look for Parquet that no part of the ledger names.
 
     Raises:
         RestoredLedger: something there is newer than the ledger.
     """
-    folders = tuple(found for kind in KINDS for found in _folders(sweep, kind))
-    return Orphans(folders, tuple(_uploads(sweep)), tuple(_trees(sweep)))
+    return tuple(found for kind in KINDS for found in _folders(sweep, kind))
 
 
-def remove_folders(sweep: Sweep, found: Orphans) -> Iterator[Removal]:
+def remove_folders(sweep: Sweep, found: Sequence[Folder]) -> Iterator[Removal]:
     """Remove Parquet that no part of the ledger names."""
-    for folder in found.folders:
+    for folder in found:
         sweep.delete(folder.objects)
         yield Removal(sweep.name_of(folder.prefix), objects=len(folder.objects), size=total(folder.objects))
-
-
-def remove_uploads(sweep: Sweep, found: Orphans) -> Iterator[Removal]:
-    """Abort the unfinished uploads of attempts that are over."""
-    for upload in found.uploads:
-        if not sweep.dry_run:
-            abort_upload(sweep.client, sweep.bucket, upload)
-        yield Removal(sweep.name_of(upload.key), objects=1)
-
-
-def remove_trees(sweep: Sweep, found: Orphans) -> Iterator[Removal]:
-    """Remove the commit bookkeeping of killed jobs."""
-    for tree in found.trees:
-        sweep.delete(tree.objects)
-        yield Removal(sweep.name_of(tree.prefix), objects=len(tree.objects), size=total(tree.objects))
 
 
 def _folders(sweep: Sweep, kind: Kind) -> Iterator[Folder]:
@@ -102,34 +72,6 @@ def _listed(sweep: Sweep, prefix: str) -> Iterator[ObjectVersion]:
     for one in list_all(sweep.client, sweep.bucket, prefix):
         if ignore_rule(one.key.removeprefix(prefix), embedded=sweep.config.embedded) is None:
             yield one
-
-
-def _uploads(sweep: Sweep) -> Iterator[Upload]:
-    for prefix in written_prefixes(sweep.config):
-        for page in batched(list_uploads(sweep.client, sweep.bucket, prefix), PAGE):
-            by_key = {upload: found[1] for upload in page if (found := _UPLOAD_KEY.search(upload.key))}
-            keys = sorted(set(by_key.values()))
-            alive = sweep.db.run(partial(open_attempts, keys=keys))
-            _refuse_newer(sweep, set(keys) - alive)
-            # Their age does not matter, and not every server tells it: the attempt is over.
-            yield from (one for one, key in by_key.items() if key not in alive)
-
-
-def _trees(sweep: Sweep) -> Iterator[Folder]:
-    """Trees do not say whose they are: what is older than the oldest attempt that may be alive is nobody's."""
-    oldest = sweep.db.run(lambda tx: tx.scalar("SELECT MIN(started_at) FROM batch_attempt WHERE state = 'OPEN'"))
-    before = min(sweep.safe_before, _utc(oldest) - sweep.safety) if oldest else sweep.safe_before
-    for prefix in written_prefixes(sweep.config):
-        trees: dict[str, list[ObjectVersion]] = defaultdict(list)
-        for one in list_all(sweep.client, sweep.bucket, prefix + MAGIC_FOLDER):
-            trees[prefix + one.key.removeprefix(prefix).split("/", 1)[0] + "/"].append(one)
-        for name, objects in sorted(trees.items()):
-            if all(one.last_modified < before for one in objects):
-                yield Folder(name, tuple(objects))
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC)
 
 
 def _refuse_newer(sweep: Sweep, keys: set[str]) -> None:

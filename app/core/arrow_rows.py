@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 _STRING = pa.string()
 EXTRA = pa.map_(_STRING, _STRING)
+# What one fault keeps of the offending value; the whole text is in the quarantine's _raw.
+VALUE_CHARS = 200
 FAULTS = pa.list_(pa.struct([("code", _STRING), ("column", _STRING), ("value", _STRING)]))
 
 

@@ -1,80 +1,74 @@
-"""Typed values of scanned text, a column at a time, for rows in which every value is written plainly. Pure.
+"""Typed values of scanned text, a column at a time. Pure.
 
-Arrow converts a column of plain numbers and dates in a tenth of the time that Spark needs for it. Whatever is not plain (blanks around a
-number, `5.0` for 5, another date format, nothing where a value is needed, rubbish) leaves its row to app/core/quality.py, which knows all
-rules. Both give the same values: tests/spark/test_quality.py holds that.
+Arrow converts what is written plainly, a column of numbers or dates at once. Whatever is not plain (blanks around a number, `5.0` for 5,
+another date format, nothing where a value is needed, rubbish) goes to app/core/values.py, which knows all rules, each text once.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import date
-from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.core.arrow_rows import interleaved
+from app.core.arrow_rows import FAULTS, Fault
 from app.core.contract import Column, Contract
+from app.core.values import BLANKS, read_value
 
-# What `trim` takes away.
-BLANKS = " \t\r\n\u00a0"
-_TEXTS = pa.list_(pa.string())
 _NOTHING = pa.scalar(None, pa.string())
 # Nine and eighteen digits fit whatever they are.
 _INTEGERS = {"int": (pa.int32(), r"^-?[0-9]{1,9}$"), "bigint": (pa.int64(), r"^-?[0-9]{1,18}$")}
-# As INT_PATTERN of app/core/quality.py, but for zeros that no number needs: Python converts no text of thousands of digits.
-_WHOLE_NUMBER = re.compile(r"([+-]?)0*([0-9]{1,19})(?:\.0*)?\Z", re.ASCII)
 _ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 def typed_schema(rows: pa.Schema, contract: Contract) -> pa.Schema:
-    """Return the schema of scanned rows with the contract's types, and `_texts` behind the contract's columns."""
+    """Return the schema of scanned rows with the contract's types."""
     first, last = _place(rows, contract)
     columns = [pa.field(column.name, _arrow_type(column)) for column in contract.columns]
     fields = list(rows)
-    return pa.schema([*fields[:first], *columns, pa.field("_texts", _TEXTS), *fields[last:]])
+    return pa.schema([*fields[:first], *columns, *fields[last:]])
 
 
 def with_types(rows: pa.RecordBatch, contract: Contract) -> pa.RecordBatch:
-    """Convert the contract's columns of scanned rows from text to their types.
+    """Convert the contract's columns of scanned rows from text to their types, and name what is wrong with their values.
 
-    Needs the contract's columns beside each other, in order, and `_faults`. Adds `_texts`: NULL for a row whose columns are converted,
-    or that has faults; else the row's texts in the contract's order, and its columns mean nothing. Same rows.
+    Needs the contract's columns beside each other, in order, and `_faults`. A row with a structural fault gets no further ones, as its
+    fields may not be what their names say. Same rows; a value with a fault is NULL, but for a text.
     """
     first, last = _place(rows.schema, contract)
-    texts = rows.columns[first:last]
-    converted = [_converted(column, text) for column, text in zip(contract.columns, texts, strict=True)]
-    plain = reduce(pc.and_, (is_plain for _, is_plain in converted))
-    left = _texts_of(texts, pc.and_(pc.invert(plain), rows.column("_faults").is_null()))
-    columns = [*rows.columns[:first], *(value for value, _ in converted), left, *rows.columns[last:]]
-    return pa.RecordBatch.from_arrays(columns, schema=typed_schema(rows.schema, contract))
+    is_whole = rows.column("_faults").is_null()
+    faults: dict[int, list[Fault]] = defaultdict(list)
+    columns = []
+    for column, text in zip(contract.columns, rows.columns[first:last], strict=True):
+        values, is_plain = _converted(column, text)
+        is_left = pc.and_(pc.invert(is_plain), is_whole)
+        columns.append(_read_one_by_one(column, text, values, is_left, faults) if is_left.true_count else values)
+    typed = pa.RecordBatch.from_arrays([*rows.columns[:first], *columns, *rows.columns[last:]], schema=typed_schema(rows.schema, contract))
+    return _with_faults(typed, faults) if faults else typed
 
 
-def key_values(rows: pa.RecordBatch, contract: Contract, name: str) -> pa.Array:
-    """Return a column of keys, int64 or string, as app/core/quality.py will read it also from rows that are left to Spark.
-
-    Needs what `with_types` yields. What is no key is NULL: such a row will be rejected.
-    """
-    at = contract.names.index(name)
-    column = contract.columns[at]
-    values, texts = rows.column(name), rows.column("_texts")
-    if column.type != "string":
-        values = values.cast(pa.int64())
-    if texts.null_count == len(texts):
-        return values
-    left = pc.list_element(texts.drop_null(), at).to_pylist()
-    return pc.replace_with_mask(values, texts.is_valid(), pa.array([_key(column, text) for text in left], values.type))
+def _read_one_by_one(
+    column: Column, text: pa.Array, values: pa.Array, is_left: pa.BooleanArray, faults: dict[int, list[Fault]]
+) -> pa.Array:
+    """Return the values with those of the rows that are left, and add the faults of these, by row."""
+    left = text.filter(is_left).dictionary_encode("encode")
+    read = [read_value(column, one) for one in left.dictionary.to_pylist()]
+    if any(one.fault for one in read):
+        for row, at in zip(pc.indices_nonzero(is_left).to_pylist(), left.indices.to_pylist(), strict=True):
+            if (fault := read[at].fault) is not None:
+                faults[row].append(fault)
+    return pc.replace_with_mask(values, is_left, pa.array([one.value for one in read], values.type).take(left.indices))
 
 
-def _key(column: Column, text: str | None) -> str | int | None:
-    if text is not None and column.trim:
-        text = text.strip(BLANKS)
-    if not text or column.type == "string":
-        return text or None
-    number = int(found[1] + found[2]) if (found := _WHOLE_NUMBER.match(text)) else None
-    return number if number is not None and -(1 << 63) <= number < 1 << 63 else None
+def _with_faults(rows: pa.RecordBatch, faults: Mapping[int, Sequence[Fault]]) -> pa.RecordBatch:
+    found = pa.array([[fault._asdict() for fault in of_row] for of_row in faults.values()], FAULTS)
+    places = list(range(rows.num_rows))
+    for at, row in enumerate(faults):
+        places[row] = rows.num_rows + at
+    name = rows.schema.get_field_index("_faults")
+    return rows.set_column(name, rows.schema.field(name), pa.concat_arrays([rows.column(name), found]).take(pa.array(places)))
 
 
 def _place(rows: pa.Schema, contract: Contract) -> tuple[int, int]:
@@ -142,14 +136,3 @@ def _date(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
-
-
-def _texts_of(texts: Sequence[pa.Array], is_left: pa.BooleanArray) -> pa.Array:
-    """Return a list of the texts of those rows that are left to Spark, NULL for the others."""
-    if is_left.true_count == 0:
-        return pa.nulls(len(is_left), _TEXTS)
-    at = pc.indices_nonzero(is_left)
-    values = interleaved([text.take(at) for text in texts], len(at))
-    ends = pc.multiply(pc.cumulative_sum(is_left.cast(pa.int32())), pa.scalar(len(texts), pa.int32()))
-    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-    return pa.ListArray.from_arrays(offsets, values, mask=pc.invert(is_left))

@@ -12,7 +12,7 @@ from app.core.arrow_map import map_in_arrow
 from app.core.contract import Contract
 from app.core.enrich import DIMENSIONS, KnownKeys, all_known, known_field, missing_keys, product_known
 from app.core.lookup import LookupSource
-from app.core.quality import named, with_rules, with_typed_columns
+from app.core.quality import named, with_rules
 
 LOADED, PENDING, REJECTED, SPLIT = "loaded", "pending", "rejected", "split"
 LOADED_OR_PENDING = f"if({all_known()}, '{LOADED}', '{PENDING}')"
@@ -24,20 +24,20 @@ def sales_columns(contract: Contract) -> list[str]:
 
 
 def classify_scanned(rows: DataFrame, contract: Contract, batch_date: date) -> DataFrame:
-    """Turn scanned text rows into typed, checked and classified ones.
+    """Turn scanned rows into checked and classified ones.
 
     Needs what `scan` yields. Returns the sales columns and `_raw`, `_faults` (every reason), `_reason` (the first one), `_known`
     (see `app.core.enrich`), `_outcome` and `_marker`. Same rows; the scan's marker rows have outcome `split`.
     """
     extra = contract.settings.extra_columns
-    typed = rows.transform(with_typed_columns, contract).withColumns(
+    complete = rows.withColumns(
         {
             extra: F.expr("if(size(_extra) > 0, to_json(_extra), NULL)"),
             "_batch_date": F.lit(batch_date),
             "_product_known": F.expr(product_known()),
         }
     )
-    checked = typed.transform(with_rules, contract)
+    checked = complete.transform(with_rules, contract)
     # As text: see app/core/quality.py.
     return checked.selectExpr(
         *[named(name) for name in sales_columns(contract) if name != "sales_month"],

@@ -13,7 +13,6 @@ from functools import reduce
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.core.arrow_types import key_values
 from app.core.contract import Contract
 from app.core.lookup import Lookups, LookupSource
 
@@ -105,18 +104,15 @@ def missing_keys() -> str:
     return f"array_compact(array({names}))"
 
 
-def known_keys(keys: Sequence[pa.Array], lookups: Lookups) -> pa.Array:
-    """Return `_known` of rows with these keys, which stand in the order of DIMENSIONS: the sum of the dimensions' bits."""
+def known_keys(rows: pa.RecordBatch, lookups: Lookups) -> pa.Array:
+    """Return `_known` of typed rows that have the fact keys: the sum of the bits of the dimensions that know them."""
     bits = [
-        pc.multiply(lookups[dimension.table].find(column).is_valid().cast(_KNOWN), pa.scalar(dimension.bit, _KNOWN))
-        for dimension, column in zip(DIMENSIONS, keys, strict=True)
+        pc.multiply(
+            lookups[dimension.table].find(rows.column(dimension.fact_key)).is_valid().cast(_KNOWN), pa.scalar(dimension.bit, _KNOWN)
+        )
+        for dimension in DIMENSIONS
     ]
     return reduce(pc.add, bits)
-
-
-def known_of_scanned(rows: pa.RecordBatch, contract: Contract, lookups: LookupSource) -> pa.Array:
-    """Return `_known` of rows as `with_types` yields them, also of those that are left to Spark."""
-    return known_keys([key_values(rows, contract, dimension.fact_key) for dimension in DIMENSIONS], lookups.value)
 
 
 @dataclass(frozen=True)
@@ -128,8 +124,11 @@ class KnownKeys:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Same rows."""
         for rows in batches:
-            keys = [rows.column(dimension.fact_key) for dimension in DIMENSIONS]
-            yield rows.append_column(known_field(), known_keys(keys, self.lookups.value))
+            yield self.of(rows)
+
+    def of(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Add `_known` to some rows."""
+        return rows.append_column(known_field(), known_keys(rows, self.lookups.value))
 
 
 def known_field() -> pa.Field:

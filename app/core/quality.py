@@ -1,7 +1,4 @@
-"""Quality: text becomes typed values, and every reason against a row is named (design: D3).
-
-A value that does not convert *exactly* is a fault: Spark's own casts would turn '2024' into 2024-01-01 and 1.239 into 1.24.
-"""
+"""Quality: the contract's rules judge rows whose values are sound, and every reason against a row is named (design: D3)."""
 
 from __future__ import annotations
 
@@ -10,34 +7,10 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from app.core.arrow_types import BLANKS
-from app.core.contract import Column as ContractColumn
+from app.core.arrow_rows import VALUE_CHARS
 from app.core.contract import Contract, Rule
 
 FAULT_TYPE = "array<struct<code:string,column:string,value:string>>"
-# '5.0' is exactly 5, and what spreadsheets and pandas write for an integer column with gaps.
-# \z and not $, before which Java lets a last line break pass.
-INT_PATTERN = r"^[+-]?[0-9]+(\.0*)?\z"
-DECIMAL_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)\z"
-ISO_DATE_PATTERN = r"^(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
-# What one fault keeps of the offending value; the whole text is in the quarantine's _raw.
-VALUE_CHARS = 200
-
-ROW_FAULTS = ("NULL_VALUE", "INVALID_INT", "INVALID_DECIMAL", "INVALID_DATE", "OUT_OF_RANGE", "TOO_PRECISE", "TOO_LONG")
-
-
-def with_typed_columns(rows: DataFrame, contract: Contract) -> DataFrame:
-    """Convert the rows that still have their texts, and name what is wrong with them.
-
-    Needs the contract's columns, `_texts` (the row's texts in the contract's order; NULL: its columns are converted, or it has a
-    structural fault and gets no further ones, as its fields may not be what their names say) and `_faults`. Same rows.
-    """
-    texts = {column.name: _text(column, f"_texts[{at}]") for at, column in enumerate(contract.columns)}
-    typed = {column.name: _typed(column, texts[column.name]) for column in contract.columns}
-    faults = [_fault(column, texts[column.name], typed[column.name]) for column in contract.columns]
-    found = {name: f"if(_texts IS NULL, {named(name)}, {sql})" for name, sql in typed.items()}
-    found["_faults"] = f"if(_texts IS NULL, _faults, array_compact(cast(array({', '.join(faults)}) AS {FAULT_TYPE})))"
-    return rows.withColumns({name: F.expr(sql) for name, sql in found.items()})
 
 
 def with_rules(rows: DataFrame, contract: Contract) -> DataFrame:
@@ -72,58 +45,6 @@ def quoted(text: str) -> str:
 def named(column: str) -> str:
     """Return a column's name as an identifier of Spark SQL."""
     return "`" + column.replace("`", "``") + "`"
-
-
-def _text(column: ContractColumn, text: str) -> str:
-    return f"nullif({f'btrim({text}, {quoted(BLANKS)})' if column.trim else text}, '')"
-
-
-def _typed(column: ContractColumn, text: str) -> str:
-    if column.type == "string":
-        return text
-    if column.type == "date":
-        return f"coalesce({', '.join(_date(text, pattern) for pattern in column.date_formats)})"
-    if column.precision_scale is not None:
-        return f"if({_matches(text, _exact_pattern(column.precision_scale[1]))}, try_cast({text} AS {column.type}), NULL)"
-    return f"if({_matches(text, INT_PATTERN)}, try_cast(substring_index({text}, '.', 1) AS {column.type}), NULL)"
-
-
-def _date(text: str, pattern: str) -> str:
-    if pattern == "yyyy-MM-dd":
-        return f"if({_matches(text, ISO_DATE_PATTERN)}, try_cast({text} AS date), NULL)"
-    # Java's yyyy also takes +10000 and -2024, and a month of such a year does not fit the marts.
-    parsed = f"try_to_date({text}, {quoted(pattern)})"
-    return f"if(year({parsed}) BETWEEN 1 AND 9999, {parsed}, NULL)"
-
-
-def _matches(text: str, pattern: str) -> str:
-    return f"{text} RLIKE {quoted(pattern)}"
-
-
-def _exact_pattern(scale: int) -> str:
-    """Return the pattern of a decimal whose digits beyond the scale are all zero."""
-    fraction = rf"\.[0-9]{{1,{scale}}}0*" if scale else r"\.0+"
-    return rf"^[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|{fraction})\z"
-
-
-def _fault(column: ContractColumn, text: str, typed: str) -> str:
-    """Return the one fault of a value as a struct, NULL when it is sound."""
-    cases = [] if column.nullable else [f"WHEN {text} IS NULL THEN 'NULL_VALUE'"]
-    if column.type != "string":
-        cases.append(f"WHEN {text} IS NOT NULL AND {typed} IS NULL THEN {_why(column, text)}")
-    elif column.max_length:
-        cases.append(f"WHEN length({text}) > {column.max_length} THEN 'TOO_LONG'")
-    code = f"CASE {' '.join(cases)} END" if cases else "cast(NULL AS string)"
-    return f"if({code} IS NOT NULL, {_as_fault(code, column.name, text)}, NULL)"
-
-
-def _why(column: ContractColumn, text: str) -> str:
-    if column.type == "date":
-        return "'INVALID_DATE'"
-    if column.precision_scale is None:
-        return f"if({_matches(text, INT_PATTERN)}, 'OUT_OF_RANGE', 'INVALID_INT')"
-    exact, decimal = _matches(text, _exact_pattern(column.precision_scale[1])), _matches(text, DECIMAL_PATTERN)
-    return f"CASE WHEN {exact} THEN 'OUT_OF_RANGE' WHEN {decimal} THEN 'TOO_PRECISE' ELSE 'INVALID_DECIMAL' END"
 
 
 def _broken(rule: Rule) -> str:

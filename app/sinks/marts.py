@@ -31,11 +31,10 @@ class Totals:
 NOTHING = Totals(0, Decimal(0))
 
 
-def stage_rows(tx: Tx, mart: Mart, batch_key: str, rows: Iterable[Sequence[object]]) -> None:
-    """Stage deltas that are here, `mart.columns` each, a page at a time; what a lost answer has left of them is replaced."""
-    columns = ", ".join(mart.columns)
-    sql = f"INSERT INTO {mart.stage_table} (batch_key, {columns}) VALUES ({', '.join(['%s'] * (len(mart.columns) + 1))})"
-    tx.execute(f"DELETE FROM {mart.stage_table} WHERE batch_key = %s", (batch_key,))
+def stage_rows(tx: Tx, table: str, columns: Sequence[str], batch_key: str, rows: Iterable[Sequence[object]]) -> None:
+    """Put rows that are here under the key of their batch, a page at a time; what a lost answer has left of them is replaced."""
+    sql = f"INSERT INTO {table} (batch_key, {', '.join(columns)}) VALUES ({', '.join(['%s'] * (len(columns) + 1))})"
+    tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (batch_key,))
     left = iter(rows)
     while page := [(batch_key, *row) for row in islice(left, STAGE_ROWS)]:
         tx.executemany(sql, page)

@@ -1,4 +1,4 @@
-"""What a Python worker does with the rows of some fact partitions: write them as Parquet, each file with one request.
+"""What a Python worker does with the rows of some partitions: write them as Parquet, each file with one request.
 
 An object is there as a whole or not at all, and every attempt of a task names its objects by its own id, so nothing is written over.
 Whether they count is decided by the ledger, as for everything that a batch writes: docs/decisions/0008-facts-by-workers.md.
@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,34 +33,29 @@ FILE_BYTES = 64 << 20
 UPLOADS = 8
 UPLOADS_BYTES = 64 << 20
 
-RESULT = pa.schema(
-    [
-        ("sales_month", pa.string()),
-        ("store_id", pa.int32()),
-        ("rows", pa.int64()),
-        ("amount", pa.string()),
-        ("attempt", pa.int32()),
-        ("stage", pa.int32()),
-    ]
-)
+RESULT = pa.schema([("rows", pa.int64()), ("amount", pa.string()), ("attempt", pa.int32()), ("stage", pa.int32())])
+# The values of the partition columns.
+Place = tuple[Any, ...]
 
 
-class Place(NamedTuple):
-    """The partition that a row belongs to."""
-
-    sales_month: str
-    store_id: int
+def as_they_are(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows: nothing is missing."""
+    return rows
 
 
 @dataclass(frozen=True)
 class PartWriter:
-    """Writes what `complete` makes of rows, with `sales_month` and `store_id`, below `prefix_of(place)`. It is pickled to the workers."""
+    """Writes what `complete` makes of rows below `prefix_of(*place)`. It is pickled to the workers.
+
+    `partition_by` are the columns of a row that say its place; the path holds them, the file does not. `amount_column` is summed.
+    """
 
     client_factory: Callable[[], S3Client]
     bucket: str
-    prefix_of: Callable[[str, int], str]
-    complete: Callable[[pa.RecordBatch], pa.RecordBatch]
-    amount_column: str
+    prefix_of: Callable[..., str]
+    partition_by: tuple[str, ...] = ()
+    complete: Callable[[pa.RecordBatch], pa.RecordBatch] = as_they_are
+    amount_column: str | None = None
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Write a task's rows, of one partition after the other. Yields one row for each file.
@@ -99,7 +94,7 @@ class _Files:
         """Yield key, body and figures of one file after the other."""
         file: _File | None = None
         for batch in batches:
-            for place, rows in runs(self._writer.complete(batch)):
+            for place, rows in runs(self._writer.complete(batch), self._writer.partition_by):
                 if file is not None and (file.place != place or file.is_full):
                     yield self._close(file)
                     file = None
@@ -112,13 +107,13 @@ class _Files:
     def _close(self, file: _File) -> tuple[str, bytes, dict[str, Any]]:
         key = f"{self._writer.prefix_of(*file.place)}part-{self._task:05}-{self._number:04}.zstd.parquet"
         self._number += 1
-        return key, file.close(), {**file.place._asdict(), "rows": file.rows, "amount": str(file.amount)}
+        return key, file.close(), {"rows": file.rows, "amount": str(file.amount)}
 
 
 class _File:
     """A Parquet file in memory."""
 
-    def __init__(self, place: Place, schema: pa.Schema, amount_column: str) -> None:
+    def __init__(self, place: Place, schema: pa.Schema, amount_column: str | None) -> None:
         self.place = place
         self.rows = 0
         self.amount = Decimal(0)
@@ -137,7 +132,8 @@ class _File:
     def add(self, rows: pa.RecordBatch) -> None:
         """Add rows."""
         self.rows += rows.num_rows
-        self.amount += pc.sum(rows.column(self._amount_column)).as_py() or 0
+        if self._amount_column is not None:
+            self.amount += pc.sum(rows.column(self._amount_column)).as_py() or 0
         self._waiting.append(rows)
         self._waiting_bytes += rows.nbytes
         if self._waiting_bytes >= ROW_GROUP_BYTES:
@@ -156,14 +152,14 @@ class _File:
             self._waiting, self._waiting_bytes = [], 0
 
 
-def runs(batch: pa.RecordBatch) -> Iterator[tuple[Place, pa.RecordBatch]]:
+def runs(batch: pa.RecordBatch, partition_by: Sequence[str]) -> Iterator[tuple[Place, pa.RecordBatch]]:
     """Cut a batch where the partition changes. The pieces have no partition columns, which the path holds."""
     if batch.num_rows == 0:
         return
-    month, store = batch.column("sales_month"), batch.column("store_id")
-    rows = batch.drop_columns(["sales_month", "store_id"])
-    for start, stop in _borders(batch.num_rows, (month, store)):
-        yield Place(month[start].as_py(), store[start].as_py()), rows.slice(start, stop - start)
+    columns = [batch.column(name) for name in partition_by]
+    rows = batch.drop_columns(list(partition_by))
+    for start, stop in _borders(batch.num_rows, columns):
+        yield tuple(column[start].as_py() for column in columns), rows.slice(start, stop - start)
 
 
 def _borders(count: int, columns: Sequence[pa.Array]) -> Iterator[tuple[int, int]]:

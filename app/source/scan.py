@@ -1,4 +1,4 @@
-"""The scan of a micro-batch: one Spark job that reads splits from S3 and yields their rows as text, each with its line number.
+"""The scan of a micro-batch: one Spark job that reads splits from S3 and yields their rows, typed, each with its line number.
 
 Python reads and parses, because Spark's reader loses what this job promises: docs/decisions/0002-scan.md has the reasons and
 the numbers. The frame is lazy: whoever uses it twice without persisting it reads S3 twice.
@@ -7,14 +7,13 @@ the numbers. The frame is lazy: whoever uses it twice without persisting it read
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyspark.sql import DataFrame, SparkSession
 
 from app.core.arrow_map import map_in_arrow
 from app.core.contract import Contract
-from app.core.enrich import known_of_scanned
+from app.core.enrich import KnownKeys
 from app.core.lookup import LookupSource
 from app.core.record_rules import Limits
 from app.source.split_reader import SplitReader, batch_schema
@@ -59,15 +58,14 @@ def scan(
     """Read splits. One row per record (`_kind` row) and one marker row per split (`_kind` split).
 
     Columns: `_kind`, `_file_id`, `_split`, `_line` (of the record's first line, counted from 1 in the split: see `line_bases`), the
-    contract's columns (NULL where the file lacks the column or the row has `_faults`), `_texts` (see `app.core.arrow_types`), `_extra`
-    (extra columns by name, NULL where the file has none), `_raw` (the record's text without its last line break), `_faults`
-    (structural ones, NULL for good rows), `_marker` (a Marker's JSON), `_known` (see `app.core.enrich`). Rows of a file whose markers
-    are not all OK, or with broken borders, do not count. `client_factory` is pickled; it gives a worker process its client, and
-    `lookups` the dimensions.
+    contract's columns (see `app.core.arrow_types`), `_extra` (extra columns by name, NULL where the file has none), `_raw` (the record's
+    text without its last line break), `_faults` (of its form or else of its values, NULL for sound rows), `_marker` (a Marker's JSON),
+    `_known` (see `app.core.enrich`). Rows of a file whose markers are not all OK, or with broken borders, do not count. `client_factory`
+    is pickled; it gives a worker process its client, and `lookups` the dimensions.
     """
     bundles = bundle_splits(splits, settings.split_bytes, spark.sparkContext.defaultParallelism)
     limits = Limits(settings.max_record_lines, settings.max_record_bytes, settings.max_header_bytes)
-    reader = SplitReader(contract, limits, partial(known_of_scanned, contract=contract, lookups=lookups), client_factory, bundles)
+    reader = SplitReader(contract, limits, KnownKeys(lookups).of, client_factory, bundles)
     # One number per task: a partition of exactly the splits that were bundled, without a shuffle.
     tasks = spark.range(0, len(bundles), 1, max(1, len(bundles)))
     rows = map_in_arrow(tasks, reader, batch_schema(contract))

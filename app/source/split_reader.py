@@ -56,11 +56,11 @@ class _Opened:
 
 @dataclass(frozen=True)
 class SplitReader:
-    """Reads splits, task by task. It is pickled to the workers. `known_of` gives the `_known` of typed rows."""
+    """Reads splits, task by task. It is pickled to the workers. `with_known` adds `_known` to typed rows."""
 
     contract: Contract
     limits: Limits
-    known_of: Callable[[pa.RecordBatch], pa.Array]
+    with_known: Callable[[pa.RecordBatch], pa.RecordBatch]
     client_factory: Callable[[], S3Client]
     bundles: Sequence[Sequence[Split]] = ()
 
@@ -95,8 +95,7 @@ class SplitReader:
         if parts:
             whole = parts[0] if len(parts) == 1 else pa.concat_batches(parts)
             for start in range(0, whole.num_rows, BATCH_ROWS):
-                rows = with_types(whole.slice(start, BATCH_ROWS), self.contract)
-                yield rows.append_column(known_field(), self.known_of(rows))
+                yield self.with_known(with_types(whole.slice(start, BATCH_ROWS), self.contract))
 
     def _open_ahead(self, splits: Sequence[Split]) -> Iterator[_Opened]:
         client, matcher = self.client_factory(), CachedMatcher(self.contract)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.config import Config, S3Config
@@ -38,7 +38,7 @@ def archive(db: Database, config: Config, scratch: Scratch) -> Iterator[Differen
         f" (SELECT 1 FROM object o WHERE o.kind = '{ARCHIVE}' AND o.key = f.archived_key) ORDER BY id"
     )
     for page in batched(scratch.rows(sql), PAGE):
-        now = _files_now(db, [file_id for file_id, _, _ in page])
+        now = files_now(db, [file_id for file_id, _, _ in page])
         for file_id, key, archived_key in page:
             # Moved elsewhere since, or deleted by `clean`: the ledger says so by now.
             if file_id in now and _archived_key(now[file_id]) == archived_key:
@@ -55,7 +55,7 @@ def unknown_objects(db: Database, config: Config, scratch: Scratch) -> Iterator[
     )
     for page in batched(scratch.rows(sql), PAGE):
         read = {key: read_key(config.s3, key) for (key,) in page}
-        rows = _files_now(db, sorted({found.file_id for found in read.values() if found}))
+        rows = files_now(db, sorted({found.file_id for found in read.values() if found}))
         for key, found in read.items():
             if found is None or not _is_named(config, key, found, rows.get(found.file_id)):
                 yield key
@@ -74,7 +74,9 @@ def _archived_key(row: Row) -> str | None:
     return bytes(row["archived_key"]).decode() if row["archived_key"] is not None else None
 
 
-def _files_now(db: Database, ids: list[int]) -> dict[int, Row]:
+def files_now(db: Database, ids: Sequence[int]) -> dict[int, Row]:
+    """Return `object_key`, `archived_key` and `archive_due` of files by id, as they are by now."""
+
     def look(tx: Tx) -> dict[int, Row]:
         found: dict[int, Row] = {}
         for page in batched(ids, LOOK_IDS):

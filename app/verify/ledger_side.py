@@ -123,11 +123,6 @@ def live_now(db: Database, kind: Kind, places: Sequence[str]) -> set[str]:
     return db.run(look)
 
 
-def has_open_attempt(db: Database) -> bool:
-    """Tell whether a batch is being written just now, or was when its run died."""
-    return bool(db.run(lambda tx: tx.scalar("SELECT 1 FROM batch_attempt WHERE state = 'OPEN' LIMIT 1")))
-
-
 def key_of(place: str) -> str:
     """Return the batch key of a part's folder."""
     return place.rsplit("batch_key=", 1)[-1]

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator
 
 from app.config import Config
 from app.core.keys import ignore_rule
-from app.leftovers import MAGIC_FOLDER
 from app.marker import is_marker
 from app.mysql import Database
 from app.prefixes import mended_prefix, quarantine_prefix
 from app.s3 import S3Client, list_all
 from app.verify.difference import Difference
-from app.verify.ledger_side import FACTS, KINDS, PENDING, QUARANTINE, Kind, has_open_attempt, known_now
+from app.verify.ledger_side import FACTS, KINDS, PENDING, QUARANTINE, Kind, known_now
 from app.verify.scratch import Scratch, batched
 
 PAGE = 1000
@@ -72,11 +71,7 @@ def orphans(db: Database, config: Config, scratch: Scratch) -> Iterator[Differen
                 "orphan", f"s3://{config.s3.bucket}/{prefix}{place}/", f"{count} objects, and the ledger has no live part there"
             )
         for key in stray_keys(kind, scratch):
-            is_magic = key.removeprefix(prefix).startswith(MAGIC_FOLDER)
-            if is_magic and has_open_attempt(db):
-                continue
-            text = "a killed job left it" if is_magic else "the ledger knows no such object"
-            yield Difference("orphan", f"s3://{config.s3.bucket}/{key}", text)
+            yield Difference("orphan", f"s3://{config.s3.bucket}/{key}", "the ledger knows no such object")
 
 
 def unknown_places(db: Database, kind: Kind, scratch: Scratch, *, is_running: bool = True) -> Iterator[tuple[str, int]]:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from app.config import Config
 from app.core.contract import load_contract
 from app.errors import S3Error
-from app.leftovers import MAGIC_FOLDER, clear_magic_trees
 from app.marker import Marker, read_marker, write_marker
 from app.mysql import Database, Tx
 from app.owner import Ownership
@@ -110,14 +108,12 @@ def _remove_dead(db: Database, client: S3Client, config: Config, scratch: Scratc
                 delete_below(client, bucket, f"{prefix}{place}/")
             yield f"s3://{bucket}/{prefix}{place}/: {count} objects {would}removed, the ledger has no live part there"
         for key in stray_keys(kind, scratch):
-            if not key.removeprefix(prefix).startswith(MAGIC_FOLDER):
-                yield f"s3://{bucket}/{key}: left alone, the job does not write such an object"
-        if not dry_run:
-            aborted = abort_uploads(client, bucket, prefix, lambda _key: True)
-            if aborted:
-                yield f"s3://{bucket}/{prefix}: {aborted} unfinished uploads removed"
-    if not dry_run:
-        clear_magic_trees(client, config, datetime.now(UTC))
+            yield f"s3://{bucket}/{key}: left alone, the job does not write such an object"
+    for prefix in () if dry_run else (config.s3.processed_prefix, config.s3.error_prefix):
+        # Copies of large files into the archive that were cut off.
+        aborted = abort_uploads(client, bucket, prefix)
+        if aborted:
+            yield f"s3://{bucket}/{prefix}: {aborted} unfinished uploads removed"
 
 
 def _offer_again(db: Database, client: S3Client, config: Config, scratch: Scratch, *, dry_run: bool) -> Iterator[str]:

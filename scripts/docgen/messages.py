@@ -9,7 +9,7 @@ from typing import Any
 
 import app
 from app import cli, ledger_isolation, verdicts
-from app.core import preamble, quality, record_rules
+from app.core import preamble, quality, record_rules, values
 from app.core.contract import load_contract
 from app.errors import PipelineError, TerminalError, TransientError
 from scripts.docgen import ROOT, code, page, table
@@ -64,7 +64,7 @@ def errors_page() -> str:
     assert set(FILE_REASONS) == {*preamble.FILE_REASONS, verdicts.REJECT_RATIO, ledger_isolation.FAILED_REASON}, (
         "a reason against a file has no meaning here"
     )
-    assert set(ROW_REASONS) == {*record_rules.REASONS, *quality.ROW_FAULTS}, "a reason against a row has no meaning here"
+    assert set(ROW_REASONS) == {*record_rules.REASONS, *values.ROW_FAULTS}, "a reason against a row has no meaning here"
     intro = [
         "An error is one line on standard error: its code, what happened, what to do. `--debug` shows the trace as well.",
         "A transient error is tried again a bounded number of times before it ends the run.",

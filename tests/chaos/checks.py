@@ -160,9 +160,6 @@ def _parts(product: Product, storage: Storage) -> Iterator[str]:
         live = {key for (key,) in product.query(sql)}
         if there != live:
             yield f"{prefix} holds {sorted(there - live)} too much and lacks {sorted(live - there)}"
-    magic = [key for prefix in ("sales_facts/", "sales_pending/", "sales_data_error/") for key in storage.keys(prefix) if "__magic" in key]
-    if magic:
-        yield f"{len(magic)} objects of unfinished writes, such as {magic[0]}"
     uploads = storage.uploads()
     if uploads:
         yield f"{len(uploads)} unfinished uploads, such as {uploads[0]}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.chaos import processes
 from tests.chaos.checks import differences, is_settled, verified
-from tests.chaos.site import Site
+from tests.chaos.site import Running, Site
 from tests.product import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -26,16 +27,23 @@ def test_of_two_jobs_started_at_once_exactly_one_runs(site: Site) -> None:
     assert differences(site.product, site.book) == []
 
 
-@pytest.mark.parametrize("point", ["during_facts", "after_facts", "in_commit"])
-def test_a_job_that_was_frozen_and_taken_over_ends_with_3_and_changes_nothing(site: Site, point: str) -> None:
+def test_jobs_that_were_frozen_and_taken_over_end_with_3_and_change_nothing(site: Site, tmp_path: Path) -> None:
+    """Three in a row, each frozen at another point of the same batch and taken over by the next one; then all of them come back."""
+    home = site.product.home
     site.drop(site.book.make("rejects"))
-    pause = {"SALESTREAM_FAILPOINT": f"{point}:1:pause", "SALESTREAM_FAILPOINT_FILE": str(site.paused)}
-    frozen = site.start(**TAKEOVER, **pause)
-    site.wait("the batch", site.paused.exists)
-    asleep = processes.members(site.product.home)
-    processes.signal_all(asleep, signal.SIGSTOP)
-    site.paused.unlink()
-    time.sleep(3)  # more than takeover_seconds without a heartbeat
+    frozen: list[tuple[Running, list[processes.Member]]] = []
+    asleep: set[processes.Member] = set()
+    for point in ("during_facts", "after_facts", "in_commit"):
+        paused = tmp_path / point
+        running = site.start(**TAKEOVER, SALESTREAM_FAILPOINT=f"{point}:1:pause", SALESTREAM_FAILPOINT_FILE=str(paused))
+        site.wait(f"the batch to reach {point}", paused.exists)
+        own = [one for one in processes.members(home) if one not in asleep]
+        assert {"jvm", "driver"} <= {one.role for one in own}
+        processes.signal_all(own, signal.SIGSTOP)
+        paused.unlink()
+        time.sleep(3)  # more than takeover_seconds without a heartbeat
+        frozen.append((running, own))
+        asleep.update(own)
 
     taker = site.start("--once", **TAKEOVER)
     assert taker.process.wait(PATIENCE) == 0, taker.text()
@@ -43,10 +51,11 @@ def test_a_job_that_was_frozen_and_taken_over_ends_with_3_and_changes_nothing(si
     assert differences(site.product, site.book) == []
     before = site.product.query("SELECT * FROM stream_owner")
 
-    processes.signal_all(asleep, signal.SIGCONT)
-    assert frozen.process.wait(60) == 3, frozen.text()
-    assert "salestream: OWNED " in frozen.text()
-    assert processes.gone(site.product.home, 20) == []
-    assert differences(site.product, site.book) == []
+    for running, own in frozen:
+        processes.signal_all(own, signal.SIGCONT)
+        assert running.process.wait(60) == 3, running.text()
+        assert "salestream: OWNED " in running.text()
+        assert differences(site.product, site.book) == []
+    assert processes.gone(home, 20) == []
     assert verified(site.product) == []
     assert site.product.query("SELECT * FROM stream_owner") == before

@@ -125,11 +125,9 @@ def test_leftovers_of_attempts_that_are_over_go_and_those_of_others_stay(world: 
     fact_part(world, "1-1-1", "LIVE", OLD, "NULL")
     # An attempt that is over, one that is unknown and older than the ledger; then one that lives, a live part, and what is not ours.
     gone = [f"{FACTS}1-1-2/a.parquet", f"{FACTS}1-2-9/a.parquet", f"{FACTS}1-2-9/b.parquet", f"{REJECTED}1-2-9/a.parquet"]
-    gone += ["sales_pending/batch_key=1-2-9/a.parquet", "sales_facts/__magic_job-1/task.pendingset"]
+    gone += ["sales_pending/batch_key=1-2-9/a.parquet"]
     stays = [f"{FACTS}1-1-1/a.parquet", f"{FACTS}2-3-1/a.parquet", f"{FACTS}mine/a.parquet", "sales_facts/notes.txt"]
     put(world, *gone, *stays)
-    for key in ("1-2-9", "2-3-1"):
-        world.client.create_multipart_upload(Bucket=world.bucket, Key=f"{FACTS}{key}/upload.parquet")
     for key in ("1-1-2", "2-3-1"):
         world.execute("INSERT INTO stage_file VALUES (%s, 1, 'COMMITTED', NULL, NULL, 0, 0, 0, 0, NULL)", key)
     wanted = {
@@ -138,25 +136,31 @@ def test_leftovers_of_attempts_that_are_over_go_and_those_of_others_stay(world: 
             s3(world, f"{REJECTED}1-2-9/"),
             s3(world, "sales_pending/batch_key=1-2-9/"),
         ],
-        "unfinished uploads": [s3(world, f"{FACTS}1-2-9/upload.parquet")],
         "stage rows": ["stage_file batch_key=1-1-2"],
     }
-    # A tree does not say whose it is: while an attempt is open that is older, it stays.
-    assert names(world, dry_run=True) == wanted
-    world.execute("UPDATE batch_attempt SET started_at = UTC_TIMESTAMP(6) + INTERVAL 1 DAY WHERE state = 'OPEN'")
-    wanted["trees of killed jobs"] = [s3(world, "sales_facts/__magic_job-1/")]
     # What was just written may be on its way.
-    kept = {"orphaned Parquet", "trees of killed jobs"}
-    assert names(world, dry_run=True, safety=timedelta(hours=1)) == {kind: wanted[kind] for kind in wanted if kind not in kept}
+    assert names(world, dry_run=True, safety=timedelta(hours=1)) == {"stage rows": wanted["stage rows"]}
     before = world.keys("")
     assert names(world, dry_run=True) == wanted
     assert world.keys("") == before
     assert names(world, dry_run=False) == wanted
-    assert world.keys("sales_facts/") == sorted(stays) + [key for key in world.keys("sales_facts/") if "upload" in key]
+    assert world.keys("sales_facts/") == sorted(stays)
     assert [key for key in world.keys("") if key in gone] == []
-    uploads = world.client.list_multipart_uploads(Bucket=world.bucket).get("Uploads", [])
-    assert [upload["Key"] for upload in uploads] == [f"{FACTS}2-3-1/upload.parquet"]
     assert [row["batch_key"] for row in world.rows("SELECT batch_key FROM stage_file")] == ["2-3-1"]
+    assert names(world, dry_run=False) == {}
+
+
+def test_a_copy_that_was_cut_off_goes_once_its_file_is_archived_or_forgotten(world: World) -> None:
+    there, moving = archived_file(world, 1, "a.csv"), archived_file(world, 2, "b.csv")
+    world.execute("UPDATE source_file SET archive_due = 1, archived_at = NULL, archived_key = NULL, archived_etag = NULL WHERE id = 2")
+    forgotten, foreign = "sales_data_processed/2024-01-01/77/c.csv", "sales_data_processed/mine"
+    for key in (there, moving, forgotten, foreign):
+        world.client.create_multipart_upload(Bucket=world.bucket, Key=key)
+    wanted = {"unfinished uploads": [s3(world, forgotten), s3(world, there)]}
+    assert names(world, dry_run=True) == wanted
+    assert names(world, dry_run=False) == wanted
+    left = world.client.list_multipart_uploads(Bucket=world.bucket)["Uploads"]
+    assert sorted(upload["Key"] for upload in left) == sorted([moving, foreign])
     assert names(world, dry_run=False) == {}
 
 

@@ -137,7 +137,7 @@ def test_what_is_too_much_for_a_small_batch_becomes_the_same(world: World, spark
 def test_staging_few_rows_again_changes_nothing(world: World) -> None:
     rows = [(7, "2024-02", "Ann", None, None, Decimal("1.5000"), 2), (8, "2024-02", "Bo", None, None, Decimal(-1), 1)]
     for _ in range(2):
-        world.db.run(lambda tx: stage_rows(tx, CUSTOMERS, "9-1-1", rows))
+        world.db.run(lambda tx: stage_rows(tx, CUSTOMERS.stage_table, CUSTOMERS.columns, "9-1-1", rows))
     staged = world.rows("SELECT batch_key, customer_id, sales_date_month, full_name, total_sales, row_count FROM stage_customers_data_mart")
     assert [tuple(row.values()) for row in staged] == [
         ("9-1-1", 7, "2024-02", "Ann", Decimal("1.5000"), 2),

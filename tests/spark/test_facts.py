@@ -18,28 +18,13 @@ from app.config import S3Config
 from app.errors import TaskRepeated
 from app.session import STREAM_SETTINGS
 from app.sinks import facts
-from app.sinks.part_writer import RESULT
+from app.sinks.part_writer import RESULT, as_they_are
+from tests.s3_fake import Folder
 
 pytestmark = pytest.mark.spark
 
 MONTHS, STORES, ROWS = 4, 3, 5000
 CONFIG = S3Config(bucket="bucket", region="us-east-1")
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A factory of clients whose bucket is a folder: workers of another process write there."""
-
-    root: Path
-
-    def __call__(self) -> Folder:
-        return self
-
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> None:
-        path = self.root / Bucket / Key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as sink:
-            sink.write(Body)
 
 
 @pytest.fixture
@@ -66,10 +51,6 @@ def sales(spark: SparkSession) -> DataFrame:
 def named(rows: pa.RecordBatch) -> pa.RecordBatch:
     names = {1: "Asha", 2: "Gowri"}
     return rows.append_column("first_name", pa.array([names[key] for key in rows.column("customer_id").to_pylist()]))
-
-
-def as_they_are(rows: pa.RecordBatch) -> pa.RecordBatch:
-    return rows
 
 
 def test_each_partition_is_one_file_with_its_rows_as_completed(session: SparkSession, tmp_path: Path) -> None:
@@ -111,9 +92,11 @@ def test_spark_reads_them_as_what_was_written(session: SparkSession, tmp_path: P
 class SecondAttempt:
     """Stands for a writer whose task Spark had to start twice."""
 
+    partition_by: tuple[str, ...] = ("sales_month",)
+
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows = sum(batch.num_rows for batch in batches)
-        made = {"sales_month": "2024-01", "store_id": 121, "rows": rows, "amount": "1", "attempt": 1, "stage": 0}
+        made = {"rows": rows, "amount": "1", "attempt": 1, "stage": 0}
         yield pa.RecordBatch.from_pylist([made], schema=RESULT)
 
 

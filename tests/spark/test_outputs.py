@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from app.errors import MySqlError
-from app.outputs import _side_by_side
+from app.errors import LedgerError, MySqlError
+from app.outputs import _check_rows, _side_by_side
 
 pytestmark = pytest.mark.spark
 
@@ -53,3 +53,10 @@ def test_results_come_in_the_order_of_the_tasks(spark: SparkSession) -> None:
     job: Any = SimpleNamespace(spark=spark)
     attempt: Any = SimpleNamespace(batch_key="7-1-2")
     assert _side_by_side(job, attempt, [lambda: time.sleep(0.2), lambda: 5]) == [None, 5]
+
+
+def test_rows_that_did_not_go_where_they_were_planned_stop_the_batch() -> None:
+    attempt: Any = SimpleNamespace(batch_key="7-1-4")
+    _check_rows("quarantine", attempt, 3, 3)
+    with pytest.raises(LedgerError, match=r"batch 7-1-4: 2 rows were written as quarantine, planned were 3"):
+        _check_rows("quarantine", attempt, 2, 3)

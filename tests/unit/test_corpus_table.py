@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 
 from app.core.contract import load_contract
 from app.core.preamble import FILE_REASONS
-from app.core.quality import ROW_FAULTS, rule_code
+from app.core.quality import rule_code
 from app.core.record_rules import REASONS
+from app.core.values import ROW_FAULTS
 from app.verdicts import REJECT_RATIO
 from tests.conftest import REPOSITORY
 from tests.corpus.build import BUILT, FILES, NAMED, body

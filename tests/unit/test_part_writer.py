@@ -1,4 +1,4 @@
-"""What a worker writes of the facts: one file for each partition that comes, counted as it is written."""
+"""What a worker writes: one file for each partition that comes, counted as it is written."""
 
 from __future__ import annotations
 
@@ -76,20 +76,20 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     return Client()
 
 
+def writer_of(client: Client) -> PartWriter:
+    by = ("sales_month", "store_id")
+    return PartWriter(lambda: client, "salestream", partial(prefix, batch_key="5-1-1"), by, amount_column="total_cost")
+
+
 def write(client: Client, *batches: pa.RecordBatch) -> list[dict[str, Any]]:
-    writer = PartWriter(lambda: client, "salestream", partial(prefix, batch_key="5-1-1"), lambda rows: rows, "total_cost")
-    return [row for result in writer(iter(batches)) for row in result.to_pylist()]
+    return [row for result in writer_of(client)(iter(batches)) for row in result.to_pylist()]
 
 
 def test_each_partition_is_one_object_whose_path_holds_the_partition(client: Client) -> None:
     found = write(
         client, batch(("1.5000", "2024-01", 1), ("2", "2024-01", 1), ("3", "2024-01", 2)), batch(("4", "2024-01", 2), ("5", "2024-02", 2))
     )
-    assert [(row["sales_month"], row["store_id"], row["rows"], Decimal(row["amount"])) for row in found] == [
-        ("2024-01", 1, 2, Decimal("3.5")),
-        ("2024-01", 2, 2, Decimal(7)),
-        ("2024-02", 2, 1, Decimal(5)),
-    ]
+    assert [(row["rows"], Decimal(row["amount"])) for row in found] == [(2, Decimal("3.5")), (2, Decimal(7)), (1, Decimal(5))]
     keys = [
         f"sales_facts/{place}/5-1-1/part-00041-{at:04}.zstd.parquet" for at, place in enumerate(["2024-01/1", "2024-01/2", "2024-02/2"])
     ]
@@ -100,14 +100,27 @@ def test_each_partition_is_one_object_whose_path_holds_the_partition(client: Cli
     assert pq.ParquetFile(io.BytesIO(client.objects[keys[0]])).schema.column(0).physical_type == "INT64"
 
 
+def test_without_partition_columns_all_rows_go_to_one_place_whole(client: Client) -> None:
+    writer = PartWriter(lambda: client, "salestream", lambda: "sales_pending/batch_key=5-1-1/")
+    found = [
+        row
+        for result in writer(iter([batch(("1", "2024-01", 1), ("2", "2024-02", 2)), batch(("4", "2024-01", 1))]))
+        for row in result.to_pylist()
+    ]
+    assert found == [{"rows": 3, "amount": "0", "attempt": 2, "stage": 7}]
+    assert list(client.objects) == ["sales_pending/batch_key=5-1-1/part-00041-0000.zstd.parquet"]
+    rows = client.rows(*client.objects)
+    assert [(row["total_cost"], row["sales_month"], row["store_id"]) for row in rows] == [
+        (1, "2024-01", 1),
+        (2, "2024-02", 2),
+        (4, "2024-01", 1),
+    ]
+
+
 def test_rows_in_another_order_make_more_files_and_lose_nothing(client: Client) -> None:
     found = write(client, batch(("1", "2024-01", 1), ("2", "2024-02", 1), ("4", "2024-01", 1)))
-    assert [(row["sales_month"], row["rows"], Decimal(row["amount"])) for row in found] == [
-        ("2024-01", 1, Decimal(1)),
-        ("2024-02", 1, Decimal(2)),
-        ("2024-01", 1, Decimal(4)),
-    ]
-    assert len(client.objects) == 3
+    assert [(row["rows"], Decimal(row["amount"])) for row in found] == [(1, Decimal(1)), (1, Decimal(2)), (1, Decimal(4))]
+    assert [key.split("/")[1] for key in client.objects] == ["2024-01", "2024-02", "2024-01"]
 
 
 def test_a_full_file_is_followed_by_another_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +157,7 @@ def test_batches_are_read_as_they_come(client: Client) -> None:
             yield batch(("1", "2024-01", store))
             assert len(client.objects) >= store - part_writer.UPLOADS - 3
 
-    list(PartWriter(lambda: client, "salestream", partial(prefix, batch_key="5-1-1"), lambda rows: rows, "total_cost")(batches()))
+    list(writer_of(client)(batches()))
     assert len(client.objects) == 39
 
 

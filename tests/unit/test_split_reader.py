@@ -27,8 +27,8 @@ LINES = [b"1,2,3\n", b"4;5;6\r\n", b'"x",y,z\n', b'"p\nq",y,z\n', b'"a"b,']
 BODIES = st.lists(st.sampled_from(PARTS + LINES * 3), max_size=30).map(b"".join)
 
 
-def no_keys(rows: pa.RecordBatch) -> pa.Array:
-    return pa.nulls(rows.num_rows, pa.int8())
+def no_keys(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return rows.append_column("_known", pa.nulls(rows.num_rows, pa.int8()))
 
 
 def read(bucket: Bucket, file: ScanFile, split_bytes: int, whole: bool, block_bytes: int = 1) -> tuple[list[dict[str, Any]], list[Marker]]:

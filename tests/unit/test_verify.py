@@ -52,7 +52,7 @@ def test_a_difference_is_a_line_with_key_and_both_values() -> None:
         ("facts", "sales_month=2024-02/store_id=-1/batch_key=1-2-3/part-0.parquet", "sales_month=2024-02/store_id=-1/batch_key=1-2-3"),
         ("facts", "sales_month=2024-02/store_id=1/batch_key=1-2-3/deeper/part-0.parquet", None),
         ("facts", "batch_key=1-2-3/part-0.parquet", None),
-        ("facts", "__magic_job-1/tasks/x", None),
+        ("facts", "strange/tasks/x", None),
         ("pending", "batch_key=1-2-3/part-0.parquet", "batch_key=1-2-3"),
         ("quarantine", "load_date=2024-02-01/reason=TOO_LONG/batch_key=1-2-3/x", "load_date=2024-02-01/reason=TOO_LONG/batch_key=1-2-3"),
     ],

@@ -11,9 +11,36 @@ from pyspark.sql import functions as F
 
 from app.config import Config, load_config
 from app.mysql_jdbc import jdbc_options
-from app.session import MAGIC_COMMITTER, s3a_credentials, settings
+from app.session import s3a_credentials, settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+# Holds PathOutputCommitProtocol; the newest on Central, and it fits Spark 4.2.1.
+COMMITTER_PACKAGE = "org.apache.spark:spark-hadoop-cloud_2.13:4.1.1"
+# What it asks for beside its own jar: the session has its hadoop-aws, and needs no other cloud's.
+COMMITTER_EXCLUDES = ",".join(
+    f"{group}:*"
+    for group in (
+        "org.apache.hadoop",
+        "com.google.cloud.bigdataoss",
+        "com.fasterxml.jackson.*",
+        "org.apache.httpcomponents",
+        "joda-time",
+        "com.squareup.*",
+        "org.eclipse.jetty",
+        "org.slf4j",
+        "org.wildfly.openssl",
+        "software.amazon.*",
+    )
+)
+# The best that Spark's own writer can do on S3: one multipart upload per file, completed at job commit.
+MAGIC_COMMITTER = {
+    "spark.sql.sources.commitProtocolClass": "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol",
+    "spark.sql.parquet.output.committer.class": "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter",
+    "spark.hadoop.fs.s3a.committer.name": "magic",
+    "spark.hadoop.fs.s3a.committer.magic.track.commits.in.memory.enabled": "true",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+}
+WRITE_SETTINGS = {"spark.hadoop.fs.s3a.create.performance": "true", "spark.sql.parquet.compression.codec": "zstd"}
 SCHEMA = (
     "customer_id INT, store_id INT, product_name STRING, sales_date DATE, sales_person_id INT,"
     " price DECIMAL(12,4), quantity INT, total_cost DECIMAL(18,4)"
@@ -26,19 +53,21 @@ def configuration() -> Config:
 
 
 def open_session(config: Config, *, magic: bool) -> SparkSession:
-    """Open a local session as spark-submit.sh would: same jars, memory and settings; `magic` False leaves Spark's default committer."""
+    """Open a local session as spark-submit.sh would: same jars, memory and settings; without `magic` Spark's default committer writes."""
     jars = ",".join(str(path) for path in sorted((REPOSITORY / ".cache" / "ivy" / "jars").glob("*.jar")))
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "conf")
     # As in spark-submit.sh: that collector, unless one is chosen.
     collector = "" if "GC" in os.environ.get("SPARK_SUBMIT_OPTS", "") else "--driver-java-options -XX:+UseParallelGC"
+    # In an Ivy folder of its own: spark-submit.sh takes all that lies in the other one.
+    ivy = f"--conf spark.jars.ivy={REPOSITORY}/.cache/bench/ivy"
+    package = f"--packages {COMMITTER_PACKAGE} --exclude-packages {COMMITTER_EXCLUDES} {ivy}" if magic else ""
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
-        f"--driver-memory {config.spark.driver_memory} {collector} --conf spark.buffer.pageSize=1m --jars {jars} pyspark-shell"
+        f"--driver-memory {config.spark.driver_memory} {collector} --conf spark.buffer.pageSize=1m --jars {jars} {package} pyspark-shell"
     )
     builder = SparkSession.builder.appName("bench").config("spark.ui.enabled", os.environ.get("BENCH_UI", "true"))
-    for name, value in settings(config).items():
-        if magic or name not in MAGIC_COMMITTER:
-            builder = builder.config(name, value)
+    for name, value in (settings(config) | WRITE_SETTINGS | (MAGIC_COMMITTER if magic else {})).items():
+        builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
