@@ -7,8 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 NO_TESTS=5 # pytest's exit code for a folder without tests
 # Most of a part is waiting for servers, processes and their ends, so two of them fit on two cores. What runs side by side takes
 # about the same time.
-FIRST=(lint type unit integration spark)
-SECOND=(e2e kills bench-quick)
+FIRST=(lint type unit integration spark bench-quick)
+SECOND=(e2e kills)
 
 logs=.cache/log
 
