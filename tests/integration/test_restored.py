@@ -114,6 +114,11 @@ def test_a_restored_ledger_is_refused_and_repaired(
     capsys.readouterr()
     assert cli.main(["verify", "--repair"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
+    # What a copy of a large file left that was cut off.
+    world.client.create_multipart_upload(Bucket=world.bucket, Key="sales_data_processed/2024-02-01/1/a.csv")
+    assert cli.main(["verify", "--repair"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"s3://{world.bucket}/sales_data_processed/: 1 unfinished uploads removed"
+    assert world.client.list_multipart_uploads(Bucket=world.bucket).get("Uploads", []) == []
 
 
 def test_a_ledger_made_anew_over_a_used_bucket_is_refused(

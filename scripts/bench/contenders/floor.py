@@ -1,6 +1,6 @@
 """The floor: a plain Spark batch job that reads typed CSV, joins the dimensions and writes the same partitioned Parquet.
 
-Same session settings, same committer, same few files per partition; no marts, no ledger, no checks. Nothing on Spark that also does
+Same session settings, the magic committer, same few files per partition; no marts, no ledger, no checks. Nothing on Spark that also does
 the rest can be expected to be faster.
 """
 
