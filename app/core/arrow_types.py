@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -120,19 +119,11 @@ def _matching(text: pa.Array, pattern: str) -> pa.Array:
 
 
 def _dates(text: pa.Array) -> pa.Array:
-    """Convert texts of the form yyyy-mm-dd; what is no day of the calendar becomes NULL."""
+    """Convert texts of the form yyyy-mm-dd; NULL for all when one of them is no day of the calendar."""
     try:
         # Python and Spark know no year 0, which Arrow takes.
         if not pc.any(pc.starts_with(text, pattern="0000")).as_py():
             return pc.cast(text, pa.date32())
     except pa.ArrowInvalid:
-        pass
-    days = text.dictionary_encode()
-    return pa.array([_date(text) for text in days.dictionary.to_pylist()], pa.date32()).take(days.indices)
-
-
-def _date(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
+        pass  # they are read one by one
+    return pa.nulls(len(text), pa.date32())

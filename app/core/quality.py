@@ -34,7 +34,7 @@ def with_rules(rows: DataFrame, contract: Contract) -> DataFrame:
 
 
 # Expressions are put together as SQL text. As Columns they are the same, but each one costs a handful of calls to the JVM, and a contract
-# makes some hundreds of them, for every batch.
+# makes some dozens of them, for every batch.
 
 
 def quoted(text: str) -> str:
