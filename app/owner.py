@@ -56,7 +56,9 @@ def check_epoch(tx: Tx, epoch: int) -> None:
 
 
 def acquire(db: Database, source: str, takeover_seconds: float) -> Held:
-    """Become the one writer: take the lock, or take over from a holder whose heartbeat has stopped; raise the epoch.
+    """Become the one writer: take the lock, or take over from a holder that has stopped or whose heartbeat has; raise the epoch.
+
+    A holder that has just stopped may leave its lock for some milliseconds more: the server frees it once it sees the connection closed.
 
     Raises:
         OwnershipError: another instance is alive; its holder is named.
@@ -75,11 +77,12 @@ def acquire(db: Database, source: str, takeover_seconds: float) -> Held:
 
 def _raise_epoch(tx: Tx, source: str, holder: str, locked: bool, takeover_seconds: float) -> int:
     row = tx.row(
-        "SELECT epoch, holder, heartbeat_at, TIMESTAMPDIFF(MICROSECOND, heartbeat_at, UTC_TIMESTAMP(6)) / 1000000 AS silent"
+        "SELECT epoch, holder, stopped_at, TIMESTAMPDIFF(MICROSECOND, heartbeat_at, UTC_TIMESTAMP(6)) / 1000000 AS silent"
         " FROM stream_owner WHERE id = 1 FOR UPDATE"
     )
     assert row is not None, "init-db inserts the owner row"
-    if not locked and row["silent"] is not None and row["silent"] < takeover_seconds:
+    alive = row["stopped_at"] is None and row["silent"] is not None and row["silent"] < takeover_seconds
+    if not locked and alive:
         raise OwnershipError(f"the source is held by {row['holder']} (epoch {row['epoch']}, heartbeat {row['silent']:.1f} s ago)")
     tx.execute(
         "UPDATE stream_owner SET epoch = epoch + 1, source = %s, holder = %s, started_at = UTC_TIMESTAMP(6),"
@@ -90,7 +93,7 @@ def _raise_epoch(tx: Tx, source: str, holder: str, locked: bool, takeover_second
 
 
 def beat(db: Database, held: Held) -> None:
-    """Renew the heartbeat and keep the lock's connection alive.
+    """Renew the heartbeat and keep the lock, or take it where the start did not get it.
 
     Raises:
         OwnershipError: a newer epoch has taken over.
@@ -102,8 +105,7 @@ def beat(db: Database, held: Held) -> None:
 
     db.run(renew)
     try:
-        with translated("the lock's connection"):
-            held.connection.ping(reconnect=False)
+        _try_lock(held.connection, db.config.database)
     except (MySqlUnavailable, MySqlError) as exc:
         # The epoch still fences; the lock is taken again so that a second instance is turned away politely.
         log.warning("lock lost, taking it again: %s", exc)
@@ -175,8 +177,9 @@ class Ownership(AbstractContextManager["Ownership"]):
 
 
 def _try_lock(connection: pymysql.Connection[Any], database: str) -> bool:
+    """Return whether this connection has the lock: it is taken if nobody has it, and never waited for."""
     name = "salestream." + sha256(database.encode()).hexdigest()[:32]
-    with translated("GET_LOCK"), connection.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, 0) AS taken", (name,))
+    with translated("the lock's connection"), connection.cursor() as cursor:
+        cursor.execute("SELECT IF(IS_USED_LOCK(%s) = CONNECTION_ID(), 1, GET_LOCK(%s, 0)) AS taken", (name, name))
         row = cursor.fetchone()
     return bool(row and row["taken"] == 1)

@@ -24,6 +24,7 @@ from tests.world import World
 
 pytestmark = pytest.mark.integration
 
+LOCK = "CONCAT('salestream.', LEFT(SHA2(DATABASE(), 256), 32))"
 PROCESSES = "SELECT id AS ID FROM information_schema.processlist"
 
 
@@ -39,6 +40,22 @@ def test_a_source_given_back_is_taken_at_once_under_a_new_epoch(world: World) ->
         pass
     with Ownership(world.db, "x", 15) as again:
         assert again.epoch == 2
+
+
+def test_a_source_given_back_is_taken_though_the_server_has_not_freed_the_lock_yet_and_the_lock_then_follows(world: World) -> None:
+    with Ownership(world.db, "x", 15):
+        pass
+    lock = f"SELECT IS_USED_LOCK({LOCK}) AS id"
+    with world.db.connect() as stopped, stopped.cursor() as cursor:
+        cursor.execute(f"SELECT GET_LOCK({LOCK}, 0)")
+        before = world.rows(lock)[0]["id"]
+        assert before is not None
+        successor = Ownership(world.db, "x", 0.5)
+    with successor:
+        assert successor.epoch == 2
+        wait_until("the lock is the successor's", lambda: world.rows(lock)[0]["id"] not in (None, before))
+        with pytest.raises(OwnershipError, match="held by"):
+            Ownership(world.db, "x", 15)
 
 
 def test_an_instance_whose_heartbeat_has_stopped_is_taken_over_and_its_writes_fail(world: World) -> None:
@@ -69,7 +86,7 @@ def test_the_heartbeat_notices_a_takeover(world: World) -> None:
 
 def test_a_lock_whose_connection_was_killed_is_taken_again(world: World) -> None:
     with Ownership(world.db, "x", 0.5) as held:
-        lock = "SELECT IS_USED_LOCK(CONCAT('salestream.', LEFT(SHA2(DATABASE(), 256), 32))) AS id"
+        lock = f"SELECT IS_USED_LOCK({LOCK}) AS id"
         before = world.rows(lock)[0]["id"]
         assert before is not None
         world.as_root(f"KILL {before}")
