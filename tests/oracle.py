@@ -44,22 +44,24 @@ class Dimensions:
 
 @dataclass(frozen=True)
 class Marts:
-    """Both marts, and what had to wait.
+    """Both marts, the facts, and what had to wait.
 
-    customers: (customer_id, 'YYYY-MM') -> total. team: (store_id, seller, 'YYYY-MM') -> (total, incentive). pending: rows by
+    customers: (customer_id, 'YYYY-MM') -> total. team: (store_id, seller, 'YYYY-MM') -> (total, incentive).
+    facts: ('YYYY-MM', store_id) -> (rows, sum of total_cost) of the rows whose keys are known. pending: rows by
     missing ('customer' | 'store' | 'sales_team', key); a row that lacks two counts under both, but once in pending_rows.
     files: path as given -> (rows_read, rows_loaded, rows_pending).
     """
 
     customers: dict[tuple[int, str], Decimal] = field(default_factory=dict)
     team: dict[tuple[int, int, str], tuple[Decimal, Decimal]] = field(default_factory=dict)
+    facts: dict[tuple[str, int], tuple[int, Decimal]] = field(default_factory=dict)
     pending: dict[tuple[str, int], int] = field(default_factory=dict)
     pending_rows: int = 0
     files: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def expected_marts(csv_paths: Sequence[str | Path], dimensions: Dimensions | None = None, *, rate: Decimal = Decimal("0.01")) -> Marts:
-    """Return the marts over all rows of these clean files whose customer, store and seller are known.
+    """Return marts and facts over all rows of these clean files whose customer, store and seller are known.
 
     A path that stands twice counts twice: give each content that was booked once.
 
@@ -71,6 +73,7 @@ def expected_marts(csv_paths: Sequence[str | Path], dimensions: Dimensions | Non
     with _sales(csv_paths, dimensions or Dimensions()) as db:
         customers = db.execute("SELECT customer_id, month, sum(total_cost) FROM sales WHERE known GROUP BY ALL").fetchall()
         team = db.execute("SELECT store_id, sales_person_id, month, sum(total_cost) FROM sales WHERE known GROUP BY ALL").fetchall()
+        facts = db.execute("SELECT month, store_id, count(*), sum(total_cost) FROM sales WHERE known GROUP BY ALL").fetchall()
         pending = db.execute(
             """
             SELECT 'customer', customer_id, count(*) FROM sales WHERE NOT has_customer GROUP BY ALL
@@ -84,6 +87,7 @@ def expected_marts(csv_paths: Sequence[str | Path], dimensions: Dimensions | Non
     return Marts(
         customers={(customer, month): total for customer, month, total in customers},
         team=with_incentives({(store, seller, month): total for store, seller, month, total in team}, rate),
+        facts={(month, store): (rows, total) for month, store, rows, total in facts},
         pending={(dimension, key): rows for dimension, key, rows in pending},
         pending_rows=sum(row[3] for row in files),
         files={str(path): (0, 0, 0) for path in csv_paths} | {row[0]: row[1:] for row in files},
@@ -100,20 +104,6 @@ def with_incentives(totals: dict[tuple[int, int, str], Decimal], rate: Decimal) 
             (store, seller, month): (total, _cents(total * rate) if total == top[store, month] and total > 0 else Decimal("0.00"))
             for (store, seller, month), total in totals.items()
         }
-
-
-def facts_summary(csv_paths: Sequence[str | Path], dimensions: Dimensions | None = None) -> dict[tuple[str, int], tuple[int, Decimal]]:
-    """Return (month, store) -> (rows, sum of total_cost) over all rows; with dimensions over the rows whose keys are known.
-
-    Raises:
-        ValueError: a file holds a row that is not clean.
-    """
-    if not csv_paths:
-        return {}
-    wanted = "true" if dimensions is None else "known"
-    with _sales(csv_paths, dimensions or Dimensions()) as db:
-        found = db.execute(f"SELECT month, store_id, count(*), sum(total_cost) FROM sales WHERE {wanted} GROUP BY ALL").fetchall()
-    return {(month, store): (rows, total) for month, store, rows, total in found}
 
 
 def _sales(csv_paths: Sequence[str | Path], dimensions: Dimensions) -> duckdb.DuckDBPyConnection:

@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 
 from scripts.bench.data import CACHE
@@ -46,7 +47,7 @@ def main() -> int:
     # So that what was started is ended here as well.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    results, about = Results(), machine()
+    results, about, began = Results(), machine(), time.monotonic()
     with open_site() as site:
         if args.quick:
             # Runs of seconds do not pay back what the JVM's second compiler costs.
@@ -54,7 +55,7 @@ def main() -> int:
         setting = Setting(site, logs, args.scale)
 
         def noted() -> None:
-            write(out, results.rows(), about | {"scale": args.scale})
+            write(out, results.rows(), about | {"scale": args.scale, "minutes": round((time.monotonic() - began) / 60, 1)})
 
         for workload in WORKLOADS:
             if not (cases := chosen(workload, wanted or (QUICK_OWN if args.quick else OWN), names)):

@@ -88,7 +88,8 @@ def _machine(machine: Row) -> str:
     return (
         f"Measured {machine['at'][:10]} at commit `{machine['commit']}` on {machine['cores']} cores ({machine['cpu']}),"
         f" {machine['memory_mb'] // 1024} GB of memory, load {machine['load_before']} before the run, Python {machine['python']},"
-        f" {machine['java'].replace('openjdk version ', 'Java ')}.{scale}"
+        f" {machine['java'].replace('openjdk version ', 'Java ')}."
+        f"{f' The run took {minutes:.0f} minutes.' if (minutes := machine.get('minutes')) else ''}{scale}"
         f"{' ' + machine['note'] if machine.get('note') else ''}\n"
     )
 

@@ -49,6 +49,10 @@ def test_a_wrong_result_and_less_data_are_said() -> None:
     assert "- dlt: sums differ" in text
 
 
+def test_how_long_the_run_took_is_said() -> None:
+    assert "The run took 58 minutes." in page.page([ROW], MACHINE | {"minutes": 57.6})
+
+
 @pytest.mark.parametrize(("share", "wanted"), [(0.5, 50), (0.95, 95), (0.99, 99), (1.0, 100), (0.0, 1)])
 def test_a_percentile_is_the_nearest_rank(share: float, wanted: int) -> None:
     assert percentile(list(range(100, 0, -1)), share) == wanted

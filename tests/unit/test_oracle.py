@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data import expected
-from tests.oracle import Dimensions, Marts, expected_marts, facts_summary
+from tests.oracle import Dimensions, Marts, expected_marts
 
 HEADER = "customer_id,store_id,product_name,sales_date,sales_person_id,price,quantity,total_cost"
 
@@ -133,7 +133,6 @@ def test_no_files_and_files_without_rows_give_empty_marts(tmp_path: Path) -> Non
     path = csv(tmp_path)
     assert expected_marts([]) == Marts()
     assert expected_marts([path]) == Marts(files={str(path): (0, 0, 0)})
-    assert facts_summary([path]) == {}
 
 
 def test_the_facts_are_counted_by_month_and_store(tmp_path: Path) -> None:
@@ -143,8 +142,9 @@ def test_the_facts_are_counted_by_month_and_store(tmp_path: Path) -> None:
         "9001,121,sugar,2024-02-29,1,50.00,2,100.00",
         "1,122,sugar,2024-03-01,4,50.00,-1,-50.00",
     )
-    assert facts_summary([path]) == {("2024-02", 121): (2, D("150.00")), ("2024-03", 122): (1, D("-50.00"))}
-    assert facts_summary([path], Dimensions()) == {("2024-02", 121): (1, D("50.00")), ("2024-03", 122): (1, D("-50.00"))}
+    with_9001 = Dimensions(customers=[1, 9001])
+    assert expected_marts([path], with_9001).facts == {("2024-02", 121): (2, D("150.00")), ("2024-03", 122): (1, D("-50.00"))}
+    assert expected_marts([path]).facts == {("2024-02", 121): (1, D("50.00")), ("2024-03", 122): (1, D("-50.00"))}
 
 
 def test_the_hand_made_first_drop_is_as_worked_out_on_paper() -> None:
@@ -153,7 +153,7 @@ def test_the_hand_made_first_drop_is_as_worked_out_on_paper() -> None:
     assert marts.team == expected.TEAM_AFTER_FIRST
     assert marts.pending == expected.PENDING
     assert {Path(path).name: rows for path, rows in marts.files.items()}.items() <= expected.ROWS.items()
-    assert facts_summary(expected.FIRST_DROP, Dimensions()) == expected.FACTS_AFTER_FIRST
+    assert marts.facts == expected.FACTS_AFTER_FIRST
 
 
 def test_the_hand_made_second_drop_is_as_worked_out_on_paper() -> None:
@@ -163,7 +163,7 @@ def test_the_hand_made_second_drop_is_as_worked_out_on_paper() -> None:
     assert marts.team == expected.TEAM_AFTER_SECOND
     assert marts.pending == expected.PENDING
     assert {Path(path).name: rows for path, rows in marts.files.items()} == expected.ROWS
-    assert facts_summary(both, Dimensions()) == expected.FACTS_AFTER_SECOND
+    assert marts.facts == expected.FACTS_AFTER_SECOND
 
 
 def test_the_hand_made_release_is_as_worked_out_on_paper() -> None:
@@ -173,4 +173,4 @@ def test_the_hand_made_release_is_as_worked_out_on_paper() -> None:
     assert marts.customers == expected.CUSTOMERS_AFTER_RELEASE
     assert marts.team == expected.TEAM_AFTER_RELEASE
     assert marts.pending == expected.PENDING_AFTER_RELEASE
-    assert facts_summary(both, with_9001) == expected.FACTS_AFTER_RELEASE
+    assert marts.facts == expected.FACTS_AFTER_RELEASE

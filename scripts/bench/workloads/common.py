@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
 from scripts.bench import checks
 from scripts.bench.contender import Contender, Running
-from scripts.bench.data import CACHE, WARM_MONTH, DataSet, Expected, expect, joined
+from scripts.bench.data import WARM_MONTH, DataSet, joined
 from scripts.bench.servers import Site
 from scripts.bench.timing import Gauge, Sample
-from tests import oracle
 
 WARM = DataSet("warm", 1000, 1, WARM_MONTH, seed=99)
 # The machine may be busy with something else; nobody waits for ever all the same.
@@ -99,20 +95,7 @@ def measure_drop(setting: Setting, contender: Contender, live: Live, data: DataS
     return Sample(done - began, data.rows, data.files, gauge.peak_mb, not wrong, wrong, extra)
 
 
-@cache
-def _expected_together(given: tuple[DataSet, ...]) -> Expected:
-    """Ask the oracle once for all contenders that are given the same; it takes minutes, so its answer is kept for the next run."""
-    asked = sha256(Path(oracle.__file__).read_bytes() + " ".join(data.folder.name for data in given).encode()).hexdigest()[:16]
-    kept = CACHE / "data" / f"expected-{asked}.pickle"
-    if not kept.exists():
-        kept.write_bytes(pickle.dumps(expect([path for data in given for path in data.paths])))
-    found: Expected = pickle.loads(kept.read_bytes())
-    return found
-
-
 def faults(site: Site, given: list[DataSet], contender: Contender) -> str:
     """Return what is wrong in one line, empty when nothing is."""
-    # The warm-up has a month of its own; other data sets share theirs, and are added up together.
-    is_apart = len(given) == 2
-    expected = joined(*(data.expected() for data in given)) if is_apart else _expected_together(tuple(given))
+    expected = joined(*(data.expected() for data in given))
     return "; ".join(checks.faults(site, expected, contender.makes))
