@@ -34,7 +34,7 @@ def with_history(name: str) -> Callable[[Setting, Contender], Sample]:
 
     def run(setting: Setting, contender: Contender) -> Sample:
         files, mart_rows = (round(size * min(1.0, setting.scale)) for size in HISTORIES[name])
-        site = _site(setting.site, f"{setting.site.config.mysql.database}_{name}", files, mart_rows)
+        site = _site(setting.site, f"{setting.site.config.mysql.database}_{files}_{mart_rows}", files, mart_rows)
         after = site.query("SELECT COALESCE(MAX(id), 0) FROM source_file")[0][0]
         # Never the same twice, as the ledger knows the content of every round before, and of runs that were cut.
         count = setting.rows(BATCHES, FEWEST)
