@@ -58,7 +58,7 @@ classes: ## Spark's classes prepared for the tests' JVMs, which then start faste
 WORKLOADS ?=
 CONTENDERS ?=
 SCALE ?= 1
-bench: ## Salestream beside the others, three rounds in little more than an hour on two cores; WORKLOADS=a,c CONTENDERS=salestream,floor ROUNDS=3 SCALE=0.1 choose
+bench: ## Salestream beside the others, three rounds in 60 to 95 minutes on two cores; WORKLOADS=a,c CONTENDERS=salestream,floor ROUNDS=3 SCALE=0.1 choose
 	$(PYTHON) -m scripts.bench --workloads "$(WORKLOADS)" --contenders "$(CONTENDERS)" --rounds $(or $(ROUNDS),0) --scale $(SCALE)
 	$(PYTHON) -m scripts.bench.report
 
