@@ -67,10 +67,10 @@ export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf}"
 
 # SIGTERM to spark-submit's JVM would cut a running micro-batch short. So it gets a session of its own, and a signal to this script
 # goes to the Python driver, which finishes the batch first.
-SALESTREAM_DRIVER_PID_FILE=$(mktemp "${TMPDIR:-/tmp}/salestream-driver.XXXXXX")
-export SALESTREAM_DRIVER_PID_FILE
-shipped=
-trap 'rm -rf "$SALESTREAM_DRIVER_PID_FILE" ${shipped:+"$shipped"}' EXIT
+# What a run puts aside, blocks of Spark's included, lies in one folder, which goes with it however it ends.
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/salestream-run.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+export SALESTREAM_DRIVER_PID_FILE=$scratch/driver.pid
 # Ivy reports forty jars at every start. That is shown only when resolving them fails.
 # mawk would hold every line back until it has read 4 KB.
 line_by_line=()
@@ -99,13 +99,12 @@ fi
 # Executors on other machines have no clone: the code goes with the submission, and they fetch it from the driver as long as it runs.
 files=()
 if [ -z "$is_local" ]; then
-  shipped=$(mktemp -d "${TMPDIR:-/tmp}/salestream-code.XXXXXX")
   "$python" -c 'import pathlib, sys, zipfile
 root, target = map(pathlib.Path, sys.argv[1:])
 with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
     for path in sorted((root / "app").rglob("*.py")):
-        package.write(path, path.relative_to(root))' "$root" "$shipped/salestream.zip"
-  files=(--py-files "$shipped/salestream.zip$others")
+        package.write(path, path.relative_to(root))' "$root" "$scratch/salestream.zip"
+  files=(--py-files "$scratch/salestream.zip$others")
 fi
 # On this machine the workers are forked from a process that has loaded what they all need.
 daemon=()
@@ -120,10 +119,10 @@ case "${spark_args[*]-} ${SPARK_SUBMIT_OPTS:-} ${JAVA_TOOL_OPTIONS:-} ${JDK_JAVA
 esac
 # A stream of small files calls all of Spark's planning some thousand times: too often for the JVM not to compile it with all means, for
 # minutes, and too seldom to pay that back. So only what is called ten times as often is. What was given comes last and wins.
-export SPARK_SUBMIT_OPTS="-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 ${SPARK_SUBMIT_OPTS:-}"
+export SPARK_SUBMIT_OPTS="-Djava.io.tmpdir=\"$scratch\" -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 ${SPARK_SUBMIT_OPTS:-}"
 # A sort or a broadcast takes a page on the heap, or four; of 8 MB each they would cost a small heap a collection every second. Spark reads this
 # setting from the JVM's properties alone.
-setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" --conf spark.buffer.pageSize=1m \
+TMPDIR=$scratch setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" --conf spark.buffer.pageSize=1m \
   "${packages[@]}" --driver-memory "$memory" ${daemon[@]+"${daemon[@]}"} ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
   "$root/app/main.py" "$@" >&4 2>&3 3>&- 4>&- &
 job=$!

@@ -97,17 +97,20 @@ def test_the_running_stream_loads_a_drop_and_a_term_signal_lets_it_finish_its_ba
     assert sorted(found) == [("2031-01", Decimal(100)), ("2031-02", Decimal(100))]
 
 
-def test_a_second_term_signal_stops_at_once_and_loses_nothing(product: Product, tmp_path: Path) -> None:
+def test_a_second_term_signal_stops_at_once_loses_nothing_and_leaves_no_temporary_file(product: Product, tmp_path: Path) -> None:
     (tmp_path / "drops").mkdir()
     (tmp_path / "drops" / "twice.csv").write_text(f"{HEADER}\n1,121,sugar,2034-01-05,1,50,2,100\n")
     product.call("upload", str(tmp_path / "drops"))
-    marker = tmp_path / "paused"
-    running = product.start("run", SALESTREAM_FAILPOINT="after_facts:1:pause", SALESTREAM_FAILPOINT_FILE=str(marker))
+    marker, temporary = tmp_path / "paused", tmp_path / "temporary"
+    temporary.mkdir()
+    running = product.start("run", SALESTREAM_FAILPOINT="after_facts:1:pause", SALESTREAM_FAILPOINT_FILE=str(marker), TMPDIR=str(temporary))
     deadline = time.monotonic() + PATIENCE
     while not marker.exists():
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    # Where Spark keeps the blocks of a batch.
+    assert len(list(temporary.glob("*/blockmgr-*"))) == 1
     running.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
         running.wait(2)
@@ -115,6 +118,7 @@ def test_a_second_term_signal_stops_at_once_and_loses_nothing(product: Product, 
     out, err = running.communicate(timeout=60)
     assert running.returncode == 128 + signal.SIGTERM, (out, err)
     assert "Traceback" not in err
+    assert list(temporary.iterdir()) == []
     product.call("run", "--once")
     assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2034-01'") == [(Decimal(100),)]
 
