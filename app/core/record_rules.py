@@ -20,7 +20,7 @@ REASONS = (TOO_FEW_FIELDS, TOO_MANY_FIELDS, UNCLOSED_QUOTE, MALFORMED_QUOTE, INV
 
 # Of a line longer than a record may be, so much is kept.
 LONG_LINE_KEPT = 1000
-_QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
+_QUOTED = re.compile(rb'"[^"]*+(?>(?:""[^"]*+)*)"')
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Record:
 @lru_cache(maxsize=16)
 def _field_pattern(delimiter: str) -> re.Pattern[bytes]:
     mark = re.escape(delimiter.encode())
-    return re.compile(rb'(?:"((?:[^"]++|"")*+)"|(?!")([^%b\n]*+))(%b|\r?\n)' % (mark, mark))
+    return re.compile(rb'(?:"((?>(?:[^"]++|"")*))"|(?!")([^%b\n]*+))(%b|\r?\n)' % (mark, mark))
 
 
 def find_record(data: bytes, start: int, delimiter: str, limits: Limits, *, width: int | None, is_last: bool) -> Record | None:

@@ -30,8 +30,9 @@ _BLANK_LINE = re.compile(rb"^[ \t\r]*$", re.MULTILINE)
 def _clean_quotes_pattern(delimiter: str) -> re.Pattern[bytes]:
     """Match text in which every quote belongs to a well-formed quoted field without line breaks."""
     mark = re.escape(delimiter.encode())
-    quoted = rb'(?<![^%b\n])"[^"\r\n]*+(?:""[^"\r\n]*+)*+"(?![^%b\r\n])' % (mark, mark)
-    return re.compile(rb'(?:[^"]*+' + quoted + rb")*+[^\"]*+")
+    # Atomic groups: before 3.11.5 Python matches a possessive group that has to give up wrongly (gh-106052).
+    quoted = rb'(?<![^%b\n])"[^"\r\n]*+(?>(?:""[^"\r\n]*+)*)"(?![^%b\r\n])' % (mark, mark)
+    return re.compile(rb'(?>(?:[^"]*+' + quoted + rb")*)[^\"]*+")
 
 
 def read_clean(piece: bytes, layout: Layout, limits: Limits, first_line: int) -> pa.RecordBatch | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from app.core.arrow_rows import Layout
 from app.core.record_rules import REASONS, Limits
 from app.core.records import RecordParser
+from tests.conftest import REPOSITORY
 
 ABC = ("a", "b", "c")
 PLAIN = Layout(ABC, ABC)
@@ -246,6 +248,12 @@ def test_the_text_of_each_record_is_kept(small: int) -> None:
 
 def test_a_byte_order_mark_within_the_file_is_text(small: int) -> None:
     assert values(b"\xef\xbb\xbf1,2,3\n", small_bytes=small) == [("\ufeff1", "2", "3")]
+
+
+def test_no_pattern_repeats_a_group_possessively_as_pythons_before_3_11_5_match_that_wrongly() -> None:
+    repeated = re.compile(r"\)(?:[*+?]|\{[\d,]*\})\+")
+    assert repeated.search(r"(?:a|b)*+")
+    assert [path.name for path in sorted((REPOSITORY / "app").rglob("*.py")) if repeated.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_a_range_ends_with_the_record_that_begins_before_its_border() -> None:
