@@ -88,7 +88,7 @@ for arg in "$@"; do
   case "$arg" in --env=*) env=${arg#--env=} ;; *) if [ "$previous" = --env ]; then env=$arg; fi ;; esac
   previous=$arg
 done
-memory=$(cd / && PYTHONPATH=$root "$python" -c 'import sys; from app.cli_options import configuration; print(configuration(sys.argv[1]).spark.driver_memory)' "$env" 2>/dev/null) || memory=1g
+memory=$(cd / && PYTHONPATH=$root "$python" -c 'import sys; from app.cli.options import configuration; print(configuration(sys.argv[1]).spark.driver_memory)' "$env" 2>/dev/null) || memory=1g
 # What --packages has once resolved is handed over as it lies in the cache: that saves seconds of CPU at every start.
 packages=(--packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES")
 cached=("$root"/.cache/ivy/jars/*.jar)
@@ -108,7 +108,7 @@ with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
 fi
 # On this machine the workers are forked from a process that has loaded what they all need.
 daemon=()
-if [ -n "$is_local" ]; then daemon=(--conf spark.python.daemon.module=app.worker_daemon); fi
+if [ -n "$is_local" ]; then daemon=(--conf spark.python.daemon.module=app.spark.worker_daemon); fi
 # What a rehearsal prints is its result; what a run prints is its log.
 if [ -n "$is_rehearsal" ]; then exec 4>&1; else exec 4>&3; fi
 # The collector that gets most done in a small heap (docs/decisions/0007-speed.md), unless one is chosen: a JVM takes no two.

@@ -8,7 +8,7 @@ import logging.handlers
 import sys
 import time
 
-from app.config import LoggingConfig
+from app.config.load import LoggingConfig
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 FILE_BYTES = 10 << 20

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.tree import Tree
 
 from app import local
-from app.config import home_of, load_config
-from app.mysql import Database
-from app.s3 import list_all, make_client
+from app.config.load import home_of, load_config
+from app.mysql.database import Database
+from app.s3.read import list_all, make_client
 
 QUERIES = {
     "Files (view product_staging_table, table source_file)": (

@@ -20,10 +20,10 @@ def main(argv: list[str] | None = None) -> int:
 
     # Below the arguments: --help then needs no environment.
     from app import local
-    from app.config import home_of, load_config
+    from app.config.load import home_of, load_config
     from app.errors import PipelineError
-    from app.s3 import make_client
-    from app.upload import upload_folder
+    from app.s3.read import make_client
+    from app.s3.upload import upload_folder
 
     try:
         found = local.read_env(home_of())

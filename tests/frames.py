@@ -8,12 +8,12 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from app.core.arrow_rows import Layout, Row, batch_of_rows
-from app.core.arrow_types import with_types
-from app.core.contract import Contract
-from app.core.enrich import DIMENSIONS
-from app.core.lookup import Lookup, Lookups
-from app.dimensions import lookup_rows
+from app.contract.columns import with_types
+from app.contract.contract import Contract
+from app.model.dimensions import DIMENSIONS
+from app.model.lookup import Lookup, Lookups
+from app.parsing.rows import Layout, Row, batch_of_rows
+from app.source.dimensions import lookup_rows
 
 FAULTS = "array<struct<code:string,column:string,value:string>>"
 

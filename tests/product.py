@@ -11,8 +11,8 @@ from typing import Any
 import pymysql
 
 from app import local
-from app.config import load_config
-from app.s3 import list_all, make_client
+from app.config.load import load_config
+from app.s3.read import list_all, make_client
 from tests import class_archive
 from tests.conftest import REPOSITORY
 

@@ -16,16 +16,16 @@ import pymysql
 import yaml
 from pyspark.sql import SparkSession
 
-from app.config import Config, MySqlConfig, load_config
-from app.core.contract import load_contract
+from app.config.load import Config, MySqlConfig, load_config
+from app.contract.contract import load_contract
+from app.ledger.ownership import Ownership, owners_database
 from app.local import LocalEnv
-from app.mysql import Database, Row
-from app.owner import Ownership, owners_database
-from app.s3 import ClientFactory, ObjectVersion, list_all
-from app.schema import apply_migrations, seed_dimensions
-from app.session import build_session
-from app.stream import run_owned
-from app.supervise import StopRequest
+from app.mysql.database import Database, Row
+from app.mysql.migrations import apply_migrations, seed_dimensions
+from app.s3.read import ClientFactory, ObjectVersion, list_all
+from app.spark.session import build_session
+from app.stream.run import run_owned
+from app.stream.supervise import StopRequest
 from tests.conftest import REPOSITORY
 
 CustomerMart = dict[tuple[int, str], Decimal]
@@ -86,7 +86,7 @@ def spark_session(env: LocalEnv) -> SparkSession:
     """Build a session like the job's, on the jars that set-up has fetched."""
     jars = ",".join(str(path) for path in sorted((REPOSITORY / ".cache/ivy/jars").glob("*.jar")))
     os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "conf")
-    short = "--driver-java-options -XX:TieredStopAtLevel=1 --conf spark.python.daemon.module=app.worker_daemon"
+    short = "--driver-java-options -XX:TieredStopAtLevel=1 --conf spark.python.daemon.module=app.spark.worker_daemon"
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
         f"--master local[2] --driver-memory 1g {short} --jars '{jars}' --conf spark.ui.enabled=false pyspark-shell"
     )

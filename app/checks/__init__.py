@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from app.bucket import with_bucket
 from app.checks import database, machine, storage
-from app.config import Config, describe
-from app.config_reading import show_path
-from app.core.contract import load_contract
+from app.config.load import Config, describe
+from app.config.reading import show_path
+from app.contract.contract import load_contract
 from app.errors import CheckFailed, PipelineError, TransientError
+from app.mysql.bucket_table import with_bucket
 
 __all__ = ["Check", "Finding", "check_all", "checks_of", "look", "machine_checks", "raise_failures"]
 

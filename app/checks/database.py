@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from app.checks.grants import missing_privileges
-from app.config import Config
-from app.core.enrich import DIMENSIONS
+from app.config.load import Config
 from app.errors import DimensionError, EnvironmentFault, MySqlError
-from app.mysql import Database, Row, Tx
-from app.s3 import make_client, server_time
-from app.schema import require_current
+from app.model.dimensions import DIMENSIONS
+from app.mysql.database import Database, Row, Tx
+from app.mysql.migrations import require_current
+from app.s3.read import make_client, server_time
 
 # A check is there to tell soon; the job itself is more patient.
 ATTEMPTS = 2

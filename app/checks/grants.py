@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pymysql
 
-from app.core.marts import MARTS
-from app.mysql import Database, Tx
-from app.mysql_errors import translated
+from app.model.marts import MARTS
+from app.mysql.database import Database, Tx
+from app.mysql.errors import translated
 
 S, I, U, D = "SELECT", "INSERT", "UPDATE", "DELETE"  # noqa: E741 - a table of letters
 DENIED = frozenset({1142, 1143, 1044, 1045, 1370, 1146, 1356})

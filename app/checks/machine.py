@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from app.config import Config
+from app.config.load import Config
 from app.errors import EnvironmentFault
 
 OLDEST_JAVA = 17

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
-from app.config import S3Config
-from app.core.keys import CHECK_PROBE
+from app.config.load import S3Config
 from app.errors import S3Error
-from app.s3 import S3Client, key_source, list_page, make_client, status_of, translated
+from app.s3.read import S3Client, key_source, list_page, make_client, status_of, translated
+from app.source.ignored_keys import CHECK_PROBE
 
 # A check is there to tell soon; the job itself is more patient.
 ATTEMPTS = 2

@@ -12,10 +12,10 @@ from functools import partial
 
 from app.clean import archived, old_files, old_records, orphans, parts, stage, uploads
 from app.clean.sweep import Removal, Sweep
-from app.config import Config
-from app.marker import refuse_restored
-from app.mysql import Database
-from app.s3 import make_client
+from app.config.load import Config
+from app.ledger.restore_guard import refuse_restored
+from app.mysql.database import Database
+from app.s3.read import make_client
 
 __all__ = ["Removal", "clean"]
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from functools import partial
 
 from app.clean.sweep import Removal, Sweep
-from app.mysql import Row, Tx
-from app.s3 import NOT_NOTED, ObjectVersion, head, is_same_version
-from app.s3_changes import delete_version
+from app.mysql.database import Row, Tx
+from app.s3.read import NOT_NOTED, ObjectVersion, head, is_same_version
+from app.s3.write import delete_version
 
 PAGE = 200
 IS_WANTED = (

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from app.clean.sweep import Removal, Sweep
-from app.ledger_operations import marks
-from app.mysql import Row, Tx
-from app.s3 import ObjectVersion, head, is_same_version
-from app.text import printable
+from app.ledger.operations import marks
+from app.mysql.database import Row, Tx
+from app.s3.read import ObjectVersion, head, is_same_version
+from app.views.text import printable
 
 PAGE = 200
 # What is known of a file, beside its own row.

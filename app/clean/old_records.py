@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.clean.sweep import Removal, Sweep
-from app.ledger_operations import marks
-from app.marker import read_marker
-from app.mysql import Tx
+from app.ledger.operations import marks
+from app.ledger.restore_guard import read_marker
+from app.mysql.database import Tx
 
 PAGE = 100
 # By batch key; a batch that has one of these rows says when and how it came about.

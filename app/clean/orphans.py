@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.clean.sweep import Removal, Sweep, total
-from app.core.keys import ignore_rule
 from app.errors import RestoredLedger
-from app.mysql import Tx
-from app.s3 import ObjectVersion, list_all
+from app.mysql.database import Tx
+from app.s3.read import ObjectVersion, list_all
+from app.source.ignored_keys import ignore_rule
 from app.verify.ledger_side import KINDS, Kind, key_of, known_now
 from app.verify.objects import place_of, prefix_of
 from app.verify.scratch import batched

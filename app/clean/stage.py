@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from app.batch.cleanup import STAGE_TABLES, delete_page
 from app.clean.sweep import Removal, Sweep, open_attempts
-from app.leftovers import STAGE_TABLES, delete_page
 
 
 def stage_rows(sweep: Sweep) -> Iterator[Removal]:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app.config import Config
+from app.config.load import Config
 from app.failpoints import failpoint
-from app.ledger_operations import marks
-from app.mysql import Database, Row, Tx
-from app.s3 import ObjectVersion, S3Client
-from app.s3_changes import delete_keys
+from app.ledger.operations import marks
+from app.mysql.database import Database, Row, Tx
+from app.s3.read import ObjectVersion, S3Client
+from app.s3.write import delete_keys
 
 PAGE_KEYS = 50
 # Nothing is older, whatever age is configured.

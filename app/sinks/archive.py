@@ -7,13 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 
-from app.config import Config
+from app.config.load import Config
 from app.errors import LedgerError, TransientError
 from app.failpoints import failpoint
-from app.ledger import Ledger
-from app.ledger_types import FileState, SourceFile
-from app.s3 import ObjectVersion, S3Client, head
-from app.s3_changes import copy_version, delete_version
+from app.ledger.ledger import Ledger
+from app.ledger.records import FileState, SourceFile
+from app.s3.read import ObjectVersion, S3Client, head
+from app.s3.write import copy_version, delete_version
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from app.config import S3Config
-from app.prefixes import fact_part_prefix
+from app.config.load import S3Config
+from app.s3.prefixes import fact_part_prefix
 from app.sinks.marts import Totals
 from app.sinks.part_writer import PartWriter
 from app.sinks.parts import write_parts

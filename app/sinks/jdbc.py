@@ -5,8 +5,8 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from app.config import MySqlConfig
-from app.mysql_jdbc import jdbc_options
+from app.config.load import MySqlConfig
+from app.mysql.jdbc import jdbc_options
 
 # One statement carries this many rows; rewriteBatchedStatements makes it a multi-row INSERT.
 JDBC_BATCH_ROWS = 5000

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 
-from app.config import MartsConfig
-from app.core.marts import Mart
+from app.config.load import MartsConfig
 from app.errors import LedgerError
-from app.mysql import Tx
+from app.model.marts import Mart
+from app.mysql.database import Tx
 
 # Rows that are sent at a time.
 STAGE_ROWS = 1000

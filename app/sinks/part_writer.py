@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark import TaskContext
 
-from app.s3_changes import write_object
+from app.s3.write import write_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

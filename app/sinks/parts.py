@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from pyspark.sql import DataFrame
 
-from app.config import S3Config
-from app.core.arrow_map import map_in_arrow
+from app.config.load import S3Config
 from app.errors import TaskRepeated
 from app.sinks.marts import Totals
 from app.sinks.part_writer import RESULT, PartWriter
+from app.spark.map_in_arrow import map_in_arrow
 
 
 def s3a(config: S3Config, prefix: str) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from app import local
-from app.bucket import with_bucket
-from app.config import Config, home_of, load_config
-from app.core.keys import ignore_rule
+from app.config.load import Config, home_of, load_config
 from app.failpoints import failpoint
-from app.ledger import Ledger
-from app.owner import owners_database
-from app.s3 import ObjectVersion, list_page, make_client
+from app.ledger.ledger import Ledger
+from app.ledger.ownership import owners_database
+from app.mysql.bucket_table import with_bucket
+from app.s3.read import ObjectVersion, list_page, make_client
+from app.source.ignored_keys import ignore_rule
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from app.core.arrow_map import map_in_arrow
-from app.ledger_types import FileState
-from app.s3 import ObjectVersion, head, is_same_version
+from app.ledger.records import FileState
+from app.s3.read import ObjectVersion, head, is_same_version
+from app.spark.map_in_arrow import map_in_arrow
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

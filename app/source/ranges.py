@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from app.core.preamble import GZIP_MAGIC, UNREADABLE
 from app.errors import S3Error, S3Unavailable
-from app.s3 import status_of, translated
+from app.parsing.preamble import GZIP_MAGIC, UNREADABLE
+from app.s3.read import status_of, translated
 from app.source.splits import ScanFile
 
 if TYPE_CHECKING:

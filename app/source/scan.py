@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pyspark.sql import DataFrame, SparkSession
 
-from app.core.arrow_map import map_in_arrow
-from app.core.contract import Contract
-from app.core.enrich import KnownKeys
-from app.core.lookup import LookupSource
-from app.core.record_rules import Limits
+from app.contract.contract import Contract
+from app.model.dimensions import KnownKeys
+from app.model.lookup import LookupSource
+from app.parsing.record_rules import Limits
 from app.source.split_reader import SplitReader, batch_schema
 from app.source.splits import Marker, ScanFile, Split, broken_borders, bundle_splits, line_bases, plan_splits
+from app.spark.map_in_arrow import map_in_arrow
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -58,10 +58,10 @@ def scan(
     """Read splits. One row per record (`_kind` row) and one marker row per split (`_kind` split).
 
     Columns: `_kind`, `_file_id`, `_split`, `_line` (of the record's first line, counted from 1 in the split: see `line_bases`), the
-    contract's columns (see `app.core.arrow_types`), `_extra` (extra columns by name, NULL where the file has none), `_raw` (the record's
+    contract's columns (see `app.contract.columns`), `_extra` (extra columns by name, NULL where the file has none), `_raw` (the record's
     text without its last line break), `_faults` (of its form or else of its values, NULL for sound rows), `_marker` (a Marker's JSON),
-    `_known` (see `app.core.enrich`). Rows of a file whose markers are not all OK, or with broken borders, do not count. `client_factory`
-    is pickled; it gives a worker process its client, and `lookups` the dimensions.
+    `_known` (see `app.model.dimensions`). Rows of a file whose markers are not all OK, or with broken borders, do not count.
+    `client_factory` is pickled; it gives a worker process its client, and `lookups` the dimensions.
     """
     bundles = bundle_splits(splits, settings.split_bytes, spark.sparkContext.defaultParallelism)
     limits = Limits(settings.max_record_lines, settings.max_record_bytes, settings.max_header_bytes)

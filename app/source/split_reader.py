@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from app.core.arrow_rows import rows_schema
-from app.core.arrow_types import typed_schema, with_types
-from app.core.contract import Contract
-from app.core.enrich import known_field
-from app.core.preamble import CachedMatcher, FileFault, Matcher, Preamble, read_preamble
-from app.core.record_rules import Limits
-from app.core.records import RecordParser
+from app.contract.columns import typed_schema, with_types
+from app.contract.contract import Contract
+from app.model.dimensions import known_field
+from app.parsing.preamble import CachedMatcher, FileFault, Matcher, Preamble, read_preamble
+from app.parsing.record_rules import Limits
+from app.parsing.records import RecordParser
+from app.parsing.rows import rows_schema
 from app.source.blocks import BlockHasher
 from app.source.ranges import FileLost, RangeReader, unzipped
 from app.source.splits import Marker, Split, is_gzip_name

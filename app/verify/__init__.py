@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.config import Config
-from app.core.contract import load_contract
-from app.core.marts import MARTS
-from app.mysql import Database
-from app.s3 import make_client
+from app.config.load import Config
+from app.contract.contract import load_contract
+from app.model.marts import MARTS
+from app.mysql.database import Database
+from app.s3.read import make_client
 from app.verify import compare
 from app.verify.archive_side import archive
 from app.verify.deep import deep as read_again

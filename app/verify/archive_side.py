@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.config import Config, S3Config
-from app.mysql import Database, Row, Tx
+from app.config.load import Config, S3Config
+from app.mysql.database import Database, Row, Tx
 from app.verify.difference import Difference
 from app.verify.objects import ARCHIVE, PAGE
 from app.verify.scratch import Scratch, batched

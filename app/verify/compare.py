@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.config import Config, MartsConfig
-from app.core.marts import MARTS, Mart
-from app.mysql import Database
+from app.config.load import Config, MartsConfig
+from app.model.marts import MARTS, Mart
+from app.mysql.database import Database
 from app.verify.difference import Difference, differs
 from app.verify.ledger_side import KINDS, Kind, live_now
 from app.verify.objects import PAGE, prefix_of

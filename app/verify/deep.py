@@ -15,12 +15,12 @@ from pathlib import Path
 
 import duckdb
 
-from app.config import Config
-from app.core.contract import Column, Contract
-from app.core.preamble import GZIP_MAGIC, FileFault, Preamble, read_preamble
-from app.core.record_rules import REASONS as STRUCTURAL
-from app.core.record_rules import Limits
-from app.s3 import S3Client, download
+from app.config.load import Config
+from app.contract.contract import Column, Contract
+from app.parsing.preamble import GZIP_MAGIC, FileFault, Preamble, read_preamble
+from app.parsing.record_rules import REASONS as STRUCTURAL
+from app.parsing.record_rules import Limits
+from app.s3.read import S3Client, download
 from app.verify.difference import REMARK, Difference, differs
 from app.verify.parquet import print_of
 from app.verify.scratch import Scratch

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.core.marts import MARTS, Mart
-from app.mysql import Database, Tx
-from app.mysql_snapshot import Snapshot, snapshot
+from app.model.marts import MARTS, Mart
+from app.mysql.database import Database, Tx
+from app.mysql.snapshot import Snapshot, snapshot
 from app.verify.scratch import Scratch
 
 LOOK_KEYS = 500

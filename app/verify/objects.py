@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from app.config import Config
-from app.core.keys import ignore_rule
-from app.marker import is_marker
-from app.mysql import Database
-from app.prefixes import mended_prefix, quarantine_prefix
-from app.s3 import S3Client, list_all
+from app.config.load import Config
+from app.ledger.restore_guard import is_marker
+from app.mysql.database import Database
+from app.s3.prefixes import mended_prefix, quarantine_prefix
+from app.s3.read import S3Client, list_all
+from app.source.ignored_keys import ignore_rule
 from app.verify.difference import Difference
 from app.verify.ledger_side import FACTS, KINDS, PENDING, QUARANTINE, Kind, known_now
 from app.verify.scratch import Scratch, batched

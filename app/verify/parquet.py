@@ -9,9 +9,9 @@ from pathlib import Path
 
 import duckdb
 
-from app.config import Config
-from app.core.marts import MARTS
-from app.s3 import ClientFactory, download
+from app.config.load import Config
+from app.model.marts import MARTS
+from app.s3.read import ClientFactory, download
 from app.verify.difference import Difference
 from app.verify.ledger_side import FACTS, KINDS, PENDING, QUARANTINE
 from app.verify.scratch import Scratch

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from app.config import Config
-from app.core.contract import load_contract
+from app.config.load import Config
+from app.contract.contract import load_contract
 from app.errors import S3Error
-from app.marker import Marker, read_marker, write_marker
-from app.mysql import Database, Tx
-from app.owner import Ownership
-from app.s3 import S3Client, head, make_client
-from app.s3_changes import abort_uploads, copy_version, delete_below, delete_version
+from app.ledger.ownership import Ownership
+from app.ledger.restore_guard import Marker, read_marker, write_marker
+from app.mysql.database import Database, Tx
+from app.s3.read import S3Client, head, make_client
+from app.s3.write import abort_uploads, copy_version, delete_below, delete_version
 from app.verify.archive_side import read_key, unknown_objects
 from app.verify.ledger_side import FACTS, KINDS, key_of, load_ledger
 from app.verify.objects import load_objects, prefix_of, stray_keys, unknown_places

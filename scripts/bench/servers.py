@@ -14,9 +14,9 @@ from typing import Any
 import pymysql
 
 from app import local
-from app.config import Config, load_config
-from app.s3 import S3Client, make_client
-from app.schema import apply_migrations
+from app.config.load import Config, load_config
+from app.mysql.migrations import apply_migrations
+from app.s3.read import S3Client, make_client
 from scripts.bench.data import CACHE, CUSTOMERS, PRODUCTS, SELLERS, STORES, WIDE, DataSet
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""docs/configuration.md: every key with its type, default and meaning, read from app/config_types.py."""
+"""docs/configuration.md: every key with its type, default and meaning, read from app/config/sections.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic_core import PydanticUndefined
 
-from app.config_types import SECTIONS, Section, TopLevel
+from app.config.sections import SECTIONS, Section, TopLevel
 from scripts.docgen import ROOT, code, page, table
 
 ENVS = ("dev", "qa", "prod")
@@ -55,7 +55,7 @@ def configuration_page() -> str:
     differ = [key for key in _keys() if len({shipped[env].get(key, "") for env in ENVS}) > 1]
     rows = [(code(key), *[code(shipped[env].get(key, "")) or "(empty)" for env in ENVS]) for key in differ]
     shown = ["## Where the shipped files differ", "", *table(("Key", *ENVS), rows)]
-    return page("app/config_types.py", "Configuration", intro, parts, shown)
+    return page("app/config/sections.py", "Configuration", intro, parts, shown)
 
 
 def _keys() -> list[str]:

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import app
-from app import cli, ledger_isolation, verdicts
-from app.core import preamble, quality, record_rules, values
-from app.core.contract import load_contract
+from app.batch import file_outcomes
+from app.cli import app as cli
+from app.contract import rules as quality
+from app.contract import values
+from app.contract.contract import load_contract
 from app.errors import PipelineError, TerminalError, TransientError
+from app.ledger import isolate
+from app.parsing import preamble, record_rules
 from scripts.docgen import ROOT, code, page, table
 
 FILE_REASONS = {
@@ -22,10 +26,9 @@ FILE_REASONS = {
     preamble.NO_HEADER: "The first line is data, or no line ends within `stream.max_header_bytes`.",
     preamble.WRONG_DELIMITER: "No delimiter, or more than one, gives the contract's columns; comma, semicolon, tab and `|` are tried.",
     preamble.UNREADABLE: "The gzip data is damaged or ends too early.",
-    verdicts.REJECT_RATIO: "A larger share of its rows is rejected than `settings.max_reject_ratio` of the contract allows. None of them is"
-    " loaded, and all count as rejected; `file_reject` and `quarantine list` keep the reasons of the bad ones.",
-    ledger_isolation.FAILED_REASON: "Every attempt at a batch of this file alone has failed; the detail is the last error. The state"
-    " is `FAILED`.",
+    file_outcomes.REJECT_RATIO: "A larger share of its rows is rejected than `settings.max_reject_ratio` of the contract allows. None"
+    " of them is loaded, and all count as rejected; `file_reject` and `quarantine list` keep the reasons of the bad ones.",
+    isolate.FAILED_REASON: "Every attempt at a batch of this file alone has failed; the detail is the last error. The state is `FAILED`.",
 }
 ROW_REASONS = {
     record_rules.TOO_FEW_FIELDS: "Fewer fields than the header.",
@@ -61,7 +64,7 @@ def error_classes() -> list[type[PipelineError]]:
 
 def errors_page() -> str:
     """Describe every error, and every reason against a file or a row."""
-    assert set(FILE_REASONS) == {*preamble.FILE_REASONS, verdicts.REJECT_RATIO, ledger_isolation.FAILED_REASON}, (
+    assert set(FILE_REASONS) == {*preamble.FILE_REASONS, file_outcomes.REJECT_RATIO, isolate.FAILED_REASON}, (
         "a reason against a file has no meaning here"
     )
     assert set(ROW_REASONS) == {*record_rules.REASONS, *values.ROW_FAULTS}, "a reason against a row has no meaning here"
@@ -144,7 +147,7 @@ def commands_page() -> str:
             _parameter(p, name) for p, name in zip(command.params, names, strict=True) if "--debug" not in p.opts and "--help" not in p.opts
         ]
         parts += table(("Argument or option", "Default", "Meaning"), rows) if rows else []
-    return page("app/cli.py", "Commands", intro, parts)
+    return page("app/cli/app.py", "Commands", intro, parts)
 
 
 def _parameter(parameter: Any, argument: str) -> tuple[str, str, str]:

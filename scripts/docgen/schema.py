@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlparse
 
-from app.core.contract import load_contract
-from app.core.enrich import DIMENSIONS
-from app.core.marts import MARTS
+from app.contract.contract import load_contract
+from app.model.dimensions import DIMENSIONS
+from app.model.marts import MARTS
 from scripts.docgen import ROOT, code, page, table
 
 

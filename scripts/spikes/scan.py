@@ -138,9 +138,9 @@ def cast(frame: DataFrame, *more: str) -> DataFrame:
 def main() -> None:
     from pyspark.sql import SparkSession
 
-    from app.core.contract import load_contract
-    from app.core.enrich import DIMENSIONS
-    from app.core.lookup import Lookup
+    from app.contract.contract import load_contract
+    from app.model.dimensions import DIMENSIONS
+    from app.model.lookup import Lookup
     from app.source.scan import Marker, ScanFile, plan_splits, scan
 
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 
-from app.config import load_config
-from app.core.marts import MARTS
-from app.s3 import list_all, make_client
+from app.config.load import load_config
+from app.model.marts import MARTS
+from app.s3.read import list_all, make_client
 from tests.chaos.book import Book, judge
 from tests.oracle import Dimensions, expected_marts
 from tests.product import PATIENCE, Product

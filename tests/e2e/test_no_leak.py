@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from app import local
-from app.credentials import encrypt
+from app.config.credentials import encrypt
 from tests.conftest import REPOSITORY
 from tests.product import PATIENCE, Product
 

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from app import s3_changes
-from app.s3 import head
-from app.s3_changes import copy_version
+from app.s3 import write
+from app.s3.read import head
+from app.s3.write import copy_version
 from tests.world import World
 
 pytestmark = pytest.mark.integration
@@ -18,8 +18,8 @@ BODY = b"0123456789abcdef" * (11 << 16)
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_changes, "MULTIPART_COPY_BYTES", 6 << 20)
-    monkeypatch.setattr(s3_changes, "COPY_PART_BYTES", 5 << 20)
+    monkeypatch.setattr(write, "MULTIPART_COPY_BYTES", 6 << 20)
+    monkeypatch.setattr(write, "COPY_PART_BYTES", 5 << 20)
 
 
 def test_a_large_object_is_copied_part_by_part(world: World) -> None:

@@ -7,11 +7,11 @@ import logging
 import pytest
 from pyspark.sql import SparkSession
 
-from app.bucket import with_bucket
 from app.checks import check_all
 from app.errors import ConfigError, DimensionError, MySqlError, PipelineError, S3Error
-from app.ledger import Ledger
-from app.owner import Ownership
+from app.ledger.ledger import Ledger
+from app.ledger.ownership import Ownership
+from app.mysql.bucket_table import with_bucket
 from app.source.planner import planner_of
 from tests.integration.test_stream import HEADER
 from tests.world import JOB, World
@@ -102,7 +102,7 @@ def test_what_the_last_run_left_is_named_and_picked_up(world: World, spark: Spar
         planner.freeze()
         batch = planner.next_batch(0)
         Ledger(world.db, cut.epoch).begin(batch, "0" * 64)
-    with caplog.at_level(logging.WARNING, "app.stream"):
+    with caplog.at_level(logging.WARNING, "app.stream.run"):
         world.run_once(spark)
     said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("last run")]
     assert said == [

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from app import cli, failpoints
+from app import failpoints
+from app.batch.cleanup import clear_mended, clear_replaced
 from app.clean import Removal, clean
+from app.cli import app as cli
 from app.errors import RestoredLedger, S3Error, UsageError
 from app.failpoints import InjectedFailure
-from app.ledger import Ledger
-from app.ledger_types import OperationKind
-from app.leftovers import clear_mended, clear_replaced
-from app.marker import Marker, write_marker
-from app.mysql import Row
-from app.requests import Choice, choose, request_files
+from app.ledger.ledger import Ledger
+from app.ledger.records import OperationKind
+from app.ledger.restore_guard import Marker, write_marker
+from app.mysql.database import Row
+from app.operations.select_files import Choice, choose, request_files
 from app.verify import Verification, differences
 from app.verify.repair import plan, repair
 from tests.integration.test_stream import HEADER
@@ -305,7 +306,7 @@ def test_the_command_says_what_and_how_much_of_each_kind(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.set("retention", archive_days=30)
-    monkeypatch.setattr("app.cli_clean.configuration", lambda _env: world.config)
+    monkeypatch.setattr("app.cli.clean.configuration", lambda _env: world.config)
     seed_named(world)
     assert cli.main(["clean", "--dry-run"]) == 0
     said = capsys.readouterr().out.splitlines()
@@ -431,7 +432,7 @@ def found_by_verify(world: World) -> list[str]:
 
 
 def assert_commands_say_so(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("app.cli_quarantine.open_database", lambda _env: (world.config, world.db))
+    monkeypatch.setattr("app.cli.quarantine.open_database", lambda _env: (world.config, world.db))
     for command in ("show", "export"):
         assert cli.main(["quarantine", command, "a.csv"]) == 2
         said = capsys.readouterr().err

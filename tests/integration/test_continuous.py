@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from app.supervise import StopRequest
+from app.stream.supervise import StopRequest
 from tests.integration.test_stream import HEADER, assert_parts_agree
 from tests.world import World
 
@@ -143,7 +143,7 @@ def test_a_stop_waits_for_a_batch_only_so_long_and_the_next_run_does_it_again(
     before = spark.conf.get("spark.sql.streaming.stopTimeout")
     spark.conf.set("spark.sql.streaming.stopTimeout", "2s")
     try:
-        with running(world, spark), caplog.at_level(logging.WARNING, "app.supervise"):
+        with running(world, spark), caplog.at_level(logging.WARNING, "app.stream.supervise"):
             wait_until("everything is written", marker.exists)
         assert marker.exists()
     finally:

@@ -24,9 +24,9 @@ import yaml
 from pyspark.sql import SparkSession
 
 from app import local
-from app.core.keys import ignore_rule
 from app.local import LocalEnv
-from app.s3 import list_all
+from app.s3.read import list_all
+from app.source.ignored_keys import ignore_rule
 from tests.corpus.build import body
 from tests.corpus.expected import CASES, COMMITTED, DUPLICATE, SETTINGS, Case
 from tests.world import World

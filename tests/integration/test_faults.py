@@ -23,8 +23,9 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 
-from app import cli, local
-from app.credentials import encrypt
+from app import local
+from app.cli import app as cli
+from app.config.credentials import encrypt
 from app.errors import ContractError, PipelineError
 from app.local import LocalEnv
 from tests.conftest import REPOSITORY

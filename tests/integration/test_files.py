@@ -13,12 +13,12 @@ import typer
 import yaml
 from pyspark.sql import SparkSession
 
-from app import cli_facts, cli_files
-from app.cli_facts import Engine
+from app.cli import facts, files
+from app.cli.facts import Engine
 from app.errors import S3Error, UsageError
-from app.ledger_types import FileState, OperationKind
-from app.merging import mergeable, request_merge
-from app.requests import Choice, choose, request_files
+from app.ledger.records import FileState, OperationKind
+from app.operations.compact import mergeable, request_merge
+from app.operations.select_files import Choice, choose, request_files
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -30,7 +30,7 @@ HEADER = "customer_id,store_id,product_name,sales_date,sales_person_id,price,qua
 @pytest.fixture
 def look(world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
     """Run a command with its own configuration; returns its exit code and what it printed."""
-    for module in (cli_files, cli_facts):
+    for module in (files, facts):
         monkeypatch.setattr(module, "open_database", lambda env: (world.config, world.db))
 
     def run(command: Any, *args: Any, **options: Any) -> tuple[int, str, str]:
@@ -81,7 +81,7 @@ def test_a_file_tells_its_story_from_drop_to_withdrawal_and_looking_changes_noth
     before = snapshot_of(world)
 
     # A line a file, newest first; a hostile name does no harm.
-    code, out, _ = look(cli_files.list_command)
+    code, out, _ = look(files.list_command)
     lines = out.splitlines()
     assert (code, len(lines), lines[-1]) == (0, 5, "3 files")
     assert lines[0].split() == ["id", "state", "size", "read", "loaded", "rejected", "pending", "finished", "reason", "key"]
@@ -95,7 +95,7 @@ def test_a_file_tells_its_story_from_drop_to_withdrawal_and_looking_changes_noth
 
     # Conditions.
     def keys(**options: Any) -> list[str]:
-        return [file["key"].removeprefix("sales_data/") for file in json.loads(look(cli_files.list_command, as_json=True, **options)[1])]
+        return [file["key"].removeprefix("sales_data/") for file in json.loads(look(files.list_command, as_json=True, **options)[1])]
 
     assert keys(state=[FileState.REJECTED]) == ["bad.csv"]
     assert keys(like="%b__.csv") == ["bad.csv"]
@@ -108,7 +108,7 @@ def test_a_file_tells_its_story_from_drop_to_withdrawal_and_looking_changes_noth
     assert keys(since=last.replace(year=last.year + 1)) == []
 
     # The story.
-    story = json.loads(look(cli_files.show_command, "day.csv", as_json=True)[1])
+    story = json.loads(look(files.show_command, "day.csv", as_json=True)[1])
     assert story["file"]["standing"] == "in force"
     reasons = [(row["reason"], row["rows"], row["first_line"], row["first_text"]) for row in story["reasons"]]
     assert reasons == [("INVALID_DECIMAL", 1, 6, "***")]
@@ -136,13 +136,13 @@ def test_a_file_tells_its_story_from_drop_to_withdrawal_and_looking_changes_noth
         (121, 1, "2024-02", 1),
         (122, 2, "2024-02", 1),
     ]
-    _, out, _ = look(cli_files.show_command, str(day), limit=1)
+    _, out, _ = look(files.show_command, str(day), limit=1)
     assert "  keys of customers_data_mart: 2\n    customer_id=1 sales_date_month=2024-01: 1 rows, total_sales 100.00\n    and 1 more" in out
     assert "secret" not in out
-    _, out, _ = look(cli_files.show_command, HOSTILE, no_keys=True)
+    _, out, _ = look(files.show_command, HOSTILE, no_keys=True)
     assert out.startswith(f"file {numbers[SHOWN]} s3://{world.bucket}/{SHOWN}\n")
     assert "parts of the facts that may hold rows of it" in out
-    _, out, _ = look(cli_files.show_command, "bad.csv")
+    _, out, _ = look(files.show_command, "bad.csv")
     [rejected] = world.rows("SELECT reason_code FROM source_file WHERE state = 'REJECTED'")
     assert f"  reason      {rejected['reason_code']}: " in out
     assert snapshot_of(world) == before
@@ -152,19 +152,19 @@ def test_a_file_tells_its_story_from_drop_to_withdrawal_and_looking_changes_noth
     world.run_once(spark)
     new = world.rows("SELECT MAX(id) AS id FROM source_file")[0]["id"]
     with pytest.raises(UsageError, match=rf"'day.csv' was dropped several times, as files {new} \(COMMITTED\), "):
-        look(cli_files.show_command, "day.csv")
-    _, out, _ = look(cli_files.show_command, str(day))
+        look(files.show_command, "day.csv")
+    _, out, _ = look(files.show_command, str(day))
     assert f"  state       COMMITTED, superseded by {new}\n" in out
     assert f"by batch 2: 3 rows, 1 pending ones, its place went to file {new}" in out
     assert f"  later versions of this key\n    file {new} COMMITTED, in force" in out
     assert "parts of the facts" not in out
     ask(world, spark, OperationKind.RETRACT, str(new))
-    _, out, _ = look(cli_files.show_command, str(new))
+    _, out, _ = look(files.show_command, str(new))
     assert "  state       COMMITTED, withdrawn\n" in out
     assert f"  earlier versions of this key\n    file {day} COMMITTED\n" in out
     assert "RETRACT DONE, asked for by test" in out
     # The file that only shared their parts is where it was moved to.
-    story = json.loads(look(cli_files.show_command, str(numbers[SHOWN]), as_json=True)[1])
+    story = json.loads(look(files.show_command, str(numbers[SHOWN]), as_json=True)[1])
     assert [(p["sales_month"], p["rows"], p["batch_key"][:2]) for p in story["touched"]["parts"]] == [("2024-01", 1, "3-")]
     assert [one["kind"] for one in story["batches"]] == ["RETRACT", "LOAD", "LOAD"]
 
@@ -172,16 +172,16 @@ def test_a_file_tells_its_story_from_drop_to_withdrawal_and_looking_changes_noth
     for version in world.objects(world.config.s3.facts_prefix + "sales_month"):
         world.client.delete_object(Bucket=world.bucket, Key=version.key)
     with pytest.raises(S3Error, match="hold 0 rows of file"):
-        look(cli_files.show_command, str(numbers[SHOWN]))
+        look(files.show_command, str(numbers[SHOWN]))
 
 
 def test_the_list_of_facts_is_what_is_live_and_its_snippets_read_exactly_that(
     world: World, spark: SparkSession, look: Any, tmp_path: Path
 ) -> None:
-    code, out, _ = look(cli_facts.list_command)
+    code, out, _ = look(facts.list_command)
     assert (code, out.split(" as of ")[0]) == (0, "0 objects in 0 parts")
     with pytest.raises(UsageError, match="nothing to read"):
-        look(cli_facts.list_command, engine=Engine.duckdb)
+        look(facts.list_command, engine=Engine.duckdb)
     for number, store in enumerate((121, 122, 121), start=1):
         rows = [f"{n},{store},sugar,2024-0{1 + n % 2}-05,1,50,{n},{50 * n}" for n in range(1, 5)]
         world.drop(f"{number}.csv", "\n".join([HEADER, *rows, ""]) + f"1,{store},sugar,2024-01-07,{number},50,2,100\n")
@@ -199,19 +199,19 @@ def test_the_list_of_facts_is_what_is_live_and_its_snippets_read_exactly_that(
     assert wanted == (10, Decimal("1200.0000"))
     assert len(world.keys(f"{world.config.s3.facts_prefix}sales_month")) > len(live) + 1
 
-    code, out, err = look(cli_facts.list_command, as_json=True)
+    code, out, err = look(facts.list_command, as_json=True)
     found = json.loads(out)
     assert (code, err, found["faults"], found["rows"], Decimal(found["amount"])) == (0, "", [], *wanted)
     assert {(p["sales_month"], p["store_id"], p["batch_key"]): p["rows"] for p in found["parts"]} == {
         key: rows for key, (rows, _) in live.items()
     }
     assert sum(one["rows"] for p in found["parts"] for one in p["objects"]) == wanted[0]
-    assert f"{len(live)} parts" in look(cli_facts.list_command)[1]
-    of_store = json.loads(look(cli_facts.list_command, month="2024-01", store=122, as_json=True)[1])
+    assert f"{len(live)} parts" in look(facts.list_command)[1]
+    of_store = json.loads(look(facts.list_command, month="2024-01", store=122, as_json=True)[1])
     assert [(p["sales_month"], p["store_id"]) for p in of_store["parts"]] == [("2024-01", 122)]
 
     # DuckDB, on a copy of the bucket: its S3 extension is not here.
-    text = look(cli_facts.list_command, engine=Engine.duckdb)[1]
+    text = look(facts.list_command, engine=Engine.duckdb)[1]
     world.download(world.config.s3.facts_prefix)
     copy = max(world.folder.glob("download*"))
     with duckdb.connect() as con:
@@ -222,11 +222,11 @@ def test_the_list_of_facts_is_what_is_live_and_its_snippets_read_exactly_that(
 
     # Spark, on the server itself.
     spaces: dict[str, Any] = {"spark": spark}
-    exec(look(cli_facts.list_command, engine=Engine.spark)[1], spaces)  # what a user pastes
+    exec(look(facts.list_command, engine=Engine.spark)[1], spaces)  # what a user pastes
     rows = spaces["facts"].groupBy("sales_month", "store_id", "batch_key").agg({"*": "count", "total_cost": "sum"}).collect()
     assert {(r["sales_month"], r["store_id"], r["batch_key"]): (r["count(1)"], r["sum(total_cost)"]) for r in rows} == live
 
-    text = look(cli_facts.list_command, engine=Engine.athena)[1]
+    text = look(facts.list_command, engine=Engine.athena)[1]
     assert text.count("  PARTITION (") == len(live)
     assert "  `_warnings` array<string>" in text
     assert "  `total_cost` decimal(" in text
@@ -239,9 +239,9 @@ def test_the_list_of_facts_is_what_is_live_and_its_snippets_read_exactly_that(
     gone = found["parts"][1]
     for one in gone["objects"]:
         world.client.delete_object(Bucket=world.bucket, Key=one["key"])
-    code, out, err = look(cli_facts.list_command, engine=Engine.spark)
+    code, out, err = look(facts.list_command, engine=Engine.spark)
     assert (code, out) == (1, "")
     assert f"{victim['prefix']}: part-" in err
     assert "is no Parquet" in err
     assert f"{gone['prefix']}: there is no object, and the ledger says {gone['rows']} rows" in err
-    assert look(cli_facts.list_command)[0] == 1
+    assert look(facts.list_command)[0] == 1

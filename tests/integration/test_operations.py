@@ -15,22 +15,22 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from app.cli_request import show_preview
-from app.core.contract import load_contract
-from app.dimensions import Dimensions
+from app.batch.context import Job
+from app.cli.request import show_preview
+from app.contract.contract import load_contract
 from app.errors import UsageError
-from app.job import Job
-from app.ledger import Ledger
-from app.ledger_operations import request_for_files
-from app.ledger_types import FileState, OperationKind
-from app.mended import request_mend, upload_mended, upload_rejected
-from app.merging import mergeable, request_merge
-from app.preview import Preview, preview
-from app.progress import progress_of
-from app.quarantine import find_file, list_findings, rejected_rows
-from app.requests import Choice, choose, request_files
+from app.ledger.ledger import Ledger
+from app.ledger.operations import request_for_files
+from app.ledger.records import FileState, OperationKind
+from app.operations.compact import mergeable, request_merge
+from app.operations.corrected_rows import request_mend, upload_mended, upload_rejected
+from app.operations.dry_run import Preview, preview
+from app.operations.progress import progress_of
+from app.operations.select_files import Choice, choose, request_files
 from app.sinks.marts import Totals
+from app.source.dimensions import Dimensions
 from app.verify import Verification, differences
+from app.views.quarantine import find_file, list_findings, rejected_rows
 from scripts import generators
 from tests.integration.test_continuous import running, wait_until
 from tests.oracle import expected_marts

@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from app.errors import MySqlUnavailable
-from app.mysql import Tx
+from app.mysql.database import Tx
 from tests.fault_proxy import Fault, fault_proxy
 from tests.integration.test_continuous import running, wait_until
 from tests.integration.test_stream import HEADER, assert_parts_agree
@@ -64,7 +64,7 @@ def test_a_file_that_ends_every_job_is_isolated_and_given_up_and_the_rest_is_loa
 
 
 def test_mysql_may_be_away_for_a_while(world: World, spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
-    with tcp_proxy(world.config.mysql.host, world.config.mysql.port) as proxy, caplog.at_level(logging.WARNING, "app.supervise"):
+    with tcp_proxy(world.config.mysql.host, world.config.mysql.port) as proxy, caplog.at_level(logging.WARNING, "app.stream.supervise"):
         world.set("mysql", host="127.0.0.1", port=proxy.port)
         world.set("stream", retry_seconds=120)
         with running(world, spark):
@@ -83,7 +83,7 @@ def test_mysql_may_be_away_for_a_while(world: World, spark: SparkSession, caplog
 
 def test_s3_may_be_away_for_a_while(world: World, spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
     client = world.client
-    with fault_proxy(world.config.s3.endpoint_url) as proxy, caplog.at_level(logging.WARNING, "app.supervise"):
+    with fault_proxy(world.config.s3.endpoint_url) as proxy, caplog.at_level(logging.WARNING, "app.stream.supervise"):
         world.through(proxy.url, spark)
         world.set("stream", retry_seconds=120)
         with running(world, spark):

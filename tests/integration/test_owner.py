@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from app.batch.cleanup import clear_leftovers, clear_stage
 from app.errors import OwnershipError
-from app.ledger import Ledger
-from app.ledger_types import FactPart, Outcome
-from app.leftovers import clear_leftovers, clear_stage
-from app.mysql import Database, Tx
-from app.owner import Ownership, acquire, owners_database
+from app.ledger.ledger import Ledger
+from app.ledger.ownership import Ownership, acquire, owners_database
+from app.ledger.records import FactPart, Outcome
+from app.mysql.database import Database, Tx
 from app.source.planner import planner_of
 from tests.integration.test_continuous import wait_until
 from tests.integration.test_stream import HEADER

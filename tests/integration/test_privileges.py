@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from app.checks.grants import missing_privileges
 from app.errors import MySqlError
-from app.mysql import Database
+from app.mysql.database import Database
 from tests.integration.test_stream import HEADER
 from tests.world import JOB, READER, World
 

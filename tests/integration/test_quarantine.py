@@ -10,9 +10,9 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 
-from app import cli_quarantine
+from app.cli import quarantine
 from app.errors import UsageError
-from app.status import read_status
+from app.views.status import read_status
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -108,15 +108,15 @@ def test_a_sensitive_value_is_nowhere_in_mysql_nor_in_the_log(
     assert caplog.text
     assert "mallory" not in caplog.text
 
-    monkeypatch.setattr(cli_quarantine, "open_database", lambda env: (world.config, world.db))
+    monkeypatch.setattr(quarantine, "open_database", lambda env: (world.config, world.db))
     capfd.readouterr()
-    cli_quarantine.list_command(file="secret.csv")
-    cli_quarantine.show_command("secret.csv")
+    quarantine.list_command(file="secret.csv")
+    quarantine.show_command("secret.csv")
     shown = capfd.readouterr()
     assert "mallory" not in shown.out + shown.err
     assert "m@x" not in shown.out
     assert "texts are hidden" in shown.err
-    cli_quarantine.show_command("secret.csv", reveal=True)
+    quarantine.show_command("secret.csv", reveal=True)
     assert capfd.readouterr().out.count(SECRET) == 6
 
 
@@ -134,12 +134,12 @@ def test_rejected_rows_are_exported_mended_dropped_again_and_loaded(
     world.drop(name, "\n".join([header, *lines, ""]))
     world.drop("other.csv", f"{HEADER}\n{BAD}\n")
     world.run_once(spark)
-    monkeypatch.setattr(cli_quarantine, "open_database", lambda env: (world.config, world.db))
+    monkeypatch.setattr(quarantine, "open_database", lambda env: (world.config, world.db))
     capfd.readouterr()
 
-    cli_quarantine.list_command(as_json=True, reason="invalid_date")
+    quarantine.list_command(as_json=True, reason="invalid_date")
     assert '"first_text": "2024-02-30"' in capfd.readouterr().out
-    cli_quarantine.show_command(name)
+    quarantine.show_command(name)
     assert capfd.readouterr().out.splitlines() == [
         f"file 1 sales_data/{name}",
         "line 3",
@@ -155,7 +155,7 @@ def test_rejected_rows_are_exported_mended_dropped_again_and_loaded(
     ]
 
     out = tmp_path / "mend.csv"
-    cli_quarantine.export_command(f"sales_data/{name}", out=str(out))
+    quarantine.export_command(f"sales_data/{name}", out=str(out))
     assert out.read_text() == "\n".join([header, *lines[1:], ""])
     assert "3 rows of file 1" in capfd.readouterr().err
     mended = out.read_text().replace("02-30", "02-28").replace(";x;2;y;", ";50;2;100;").replace("1;50;2\n", "1;50;2;100;\n")
@@ -165,6 +165,6 @@ def test_rejected_rows_are_exported_mended_dropped_again_and_loaded(
     assert [tuple(row.values()) for row in books] == [("COMMITTED", 1, 3), ("COMMITTED", 0, 1), ("COMMITTED", 3, 0)]
     assert world.customer_mart() == {(n, "2024-02"): Decimal("100.0000") for n in (1, 2, 3, 4)}
     with pytest.raises(UsageError, match="dropped 2 times"):
-        cli_quarantine.show_command(name)
+        quarantine.show_command(name)
     with pytest.raises(UsageError, match="file 3 .* has no rejected rows"):
-        cli_quarantine.export_command("3")
+        quarantine.export_command("3")

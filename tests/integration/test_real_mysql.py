@@ -12,13 +12,13 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from app.config import MySqlConfig
-from app.core.enrich import DIMENSIONS
+from app.config.load import MySqlConfig
 from app.errors import MySqlError
 from app.local import LocalEnv
-from app.mysql import Database
-from app.mysql_jdbc import jdbc_options
-from app.schema import apply_migrations, pending_migrations, seed_dimensions
+from app.model.dimensions import DIMENSIONS
+from app.mysql.database import Database
+from app.mysql.jdbc import jdbc_options
+from app.mysql.migrations import apply_migrations, pending_migrations, seed_dimensions
 from tests.integration import test_stream
 from tests.integration.test_schema import assert_every_file_runs_again
 from tests.mysql_server import MySqlServer, binary, make_certificates, mysql_server
@@ -114,7 +114,7 @@ def test_without_a_ca_file_both_drivers_ask_the_cas_of_the_machine(make_world: M
 def test_the_trust_store_is_found_in_a_folder_with_odd_letters(
     make_world: MakeWorld, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app import truststore
+    from app.mysql import truststore
 
     world = make_world("verify")
     odd = tmp_path / "odd & 100%ü ?#=+"

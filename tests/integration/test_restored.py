@@ -9,10 +9,11 @@ from decimal import Decimal
 import pytest
 from pyspark.sql import SparkSession
 
-from app import cli, failpoints
+from app import failpoints
+from app.cli import app as cli
 from app.failpoints import InjectedFailure
-from app.marker import Marker, read_marker
-from app.owner import Ownership
+from app.ledger.ownership import Ownership
+from app.ledger.restore_guard import Marker, read_marker
 from app.verify import Verification, differences
 from tests.integration.test_stream import HEADER
 from tests.world import World
@@ -58,8 +59,8 @@ def said(world: World, *, deep: bool = False) -> list[str]:
 def test_a_restored_ledger_is_refused_and_repaired(
     world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("app.cli.configuration", lambda _env: world.config)
-    monkeypatch.setattr("app.cli_verify.configuration", lambda _env: world.config)
+    monkeypatch.setattr("app.cli.app.configuration", lambda _env: world.config)
+    monkeypatch.setattr("app.cli.verify.configuration", lambda _env: world.config)
     world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\n")
     world.run_once(spark)
     world.drop("b.csv", f"{HEADER}\n2,121,sugar,2024-02-01,2,50,1,50\n9,121,sugar,2024-02-01,2,50,0,0\n")
@@ -124,7 +125,7 @@ def test_a_restored_ledger_is_refused_and_repaired(
 def test_a_ledger_made_anew_over_a_used_bucket_is_refused(
     world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("app.cli.configuration", lambda _env: world.config)
+    monkeypatch.setattr("app.cli.app.configuration", lambda _env: world.config)
     back_up(world)
     world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\n")
     world.run_once(spark)
@@ -141,8 +142,8 @@ def test_a_ledger_made_anew_over_a_used_bucket_is_refused(
 def test_rows_that_were_released_since_the_backup_wait_again(
     world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("app.cli.configuration", lambda _env: world.config)
-    monkeypatch.setattr("app.cli_verify.configuration", lambda _env: world.config)
+    monkeypatch.setattr("app.cli.app.configuration", lambda _env: world.config)
+    monkeypatch.setattr("app.cli.verify.configuration", lambda _env: world.config)
     late = "9001,121,sugar,2024-02-01,1,50,2,100,south\n9002,122,'x' salt,2024-03-01,1,70,1,70,\n"
     world.drop("a.csv", f"{HEADER},zone\n1,121,sugar,2024-02-01,1,50,2,100,north\n{late}")
     world.run_once(spark)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.schema import SQL_FOLDER, apply_migrations, pending_migrations
+from app.mysql.migrations import SQL_FOLDER, apply_migrations, pending_migrations
 from tests.world import ADMIN, World
 
 pytestmark = pytest.mark.integration

@@ -19,10 +19,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from app import local
-from app.ledger import Ledger
+from app.ledger.ledger import Ledger
+from app.ledger.ownership import Ownership
 from app.local import LocalEnv
-from app.owner import Ownership
-from app.s3 import list_all
+from app.s3.read import list_all
 from app.source.planner import planner_of
 from tests.integration.test_corpus import parquet
 from tests.world import World

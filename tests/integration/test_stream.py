@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from app import evaluate, evaluation
-from app.core.marts import CUSTOMERS
+from app.batch import evaluate, result
+from app.model.marts import CUSTOMERS
 from app.sinks.marts import stage_rows
 from scripts import generators
 from tests.data import expected
@@ -130,7 +130,7 @@ def test_hand_made_drops_become_the_marts_worked_out_on_paper(world: World, spar
 
 def test_what_is_too_much_for_a_small_batch_becomes_the_same(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "SMALL_BYTES", 0)
-    monkeypatch.setattr(evaluation, "SMALL_ROWS", 0)
+    monkeypatch.setattr(result, "SMALL_ROWS", 0)
     for path in expected.FIRST_DROP:
         world.drop(path.name, path)
     world.run_once(spark)

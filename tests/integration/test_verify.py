@@ -12,7 +12,8 @@ import pymysql
 import pytest
 from pyspark.sql import SparkSession
 
-from app import cli, local
+from app import local
+from app.cli import app as cli
 from app.local import LocalEnv
 from app.verify import Verification, differences
 from tests.integration.test_stream import HEADER
@@ -238,7 +239,7 @@ def test_parts_of_an_open_attempt_are_no_orphans(mixed: World) -> None:
 def test_the_command_prints_lines_a_summary_and_an_exit_code(
     mixed: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("app.cli_verify.configuration", lambda _env: mixed.config)
+    monkeypatch.setattr("app.cli.verify.configuration", lambda _env: mixed.config)
     assert cli.main(["verify"]) == 0
     assert capsys.readouterr().out == "verify: 8 parts, 11 rows, 2 marts, 5 files: 0 differences\n"
     update = "UPDATE sales_team_data_mart SET total_sales = total_sales + {} WHERE store_id = 121 AND sales_month = '2024-02'"

@@ -9,10 +9,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from app.census import Census
-from app.core.contract import Column, Contract
-from app.core.marts import MARTS
-from app.ledger_types import Reject, RuleWarning
+from app.batch.counts import Census
+from app.contract.contract import Column, Contract
+from app.ledger.records import Reject, RuleWarning
+from app.model.marts import MARTS
 from app.sinks.marts import Totals
 from app.source.splits import Marker
 from tests.frames import FAULTS

@@ -9,11 +9,11 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from app.config_reading import REPOSITORY
-from app.core.arrow_map import map_in_arrow
-from app.core.classify import sales_columns
-from app.core.contract import Contract, load_contract
-from app.core.enrich import (
+from app.config.reading import REPOSITORY
+from app.contract.contract import Contract, load_contract
+from app.errors import DimensionError
+from app.model.classify import sales_columns
+from app.model.dimensions import (
     CUSTOMER,
     PRODUCT,
     FactRows,
@@ -25,8 +25,8 @@ from app.core.enrich import (
     missing_keys,
     product_known,
 )
-from app.dimensions import check_unique
-from app.errors import DimensionError
+from app.source.dimensions import check_unique
+from app.spark.map_in_arrow import map_in_arrow
 from tests.frames import dimensions, lookups
 
 pytestmark = pytest.mark.spark

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from app.config import S3Config
+from app.config.load import S3Config
 from app.errors import TaskRepeated
-from app.session import STREAM_SETTINGS
 from app.sinks import facts
 from app.sinks.part_writer import RESULT, as_they_are
+from app.spark.session import STREAM_SETTINGS
 from tests.s3_fake import Folder
 
 pytestmark = pytest.mark.spark

@@ -11,10 +11,10 @@ import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
-from app.core.arrow_map import map_in_arrow
+from app.batch.cache import hold
 from app.errors import RowsLost
-from app.hold import hold
-from app.spark_errors import spark_error
+from app.spark.errors import spark_error
+from app.spark.map_in_arrow import map_in_arrow
 
 pytestmark = pytest.mark.spark
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from app.batch.write import _check_rows, _side_by_side
 from app.errors import LedgerError, MySqlError
-from app.outputs import _check_rows, _side_by_side
 
 pytestmark = pytest.mark.spark
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from app.ledger_types import FileState
-from app.s3 import ObjectVersion
+from app.ledger.records import FileState
+from app.s3.read import ObjectVersion
 from app.source import presence
 from tests.unit.test_s3 import FakeS3
 

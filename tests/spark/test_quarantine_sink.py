@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from app.config import S3Config
+from app.config.load import S3Config
 from app.sinks.marts import Totals
 from app.sinks.quarantine import write_pending, write_quarantine
 from tests.frames import FAULTS

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from app.core.contract import Contract, load_contract
+from app.contract.contract import Contract, load_contract
 from app.source.blocks import content_digests
 from app.source.scan import Marker, broken_borders, line_bases, plan_splits, scan
 from tests.frames import lookups

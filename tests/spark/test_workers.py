@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from app.core.arrow_map import map_in_arrow
+from app.spark.map_in_arrow import map_in_arrow
 
 
 def origin(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

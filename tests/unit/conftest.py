@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config import Config, MySqlConfig, S3Config
+from app.config.load import Config, MySqlConfig, S3Config
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.config import Config
-from app.ledger_types import SourceFile
-from app.s3 import ObjectVersion
+from app.config.load import Config
+from app.ledger.records import SourceFile
+from app.s3.read import ObjectVersion
 from app.sinks import archive
 from app.sinks.archive import archive_due, archive_file
 from tests.unit.test_s3 import FakeS3, refused

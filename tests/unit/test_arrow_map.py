@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
-from app.core.arrow_map import InWorker
+from app.spark.map_in_arrow import InWorker
 
 ROWS = pa.record_batch({"a": [1, 2]})
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.core.arrow_rows import Fault, Layout, Row, batch_of_rows
-from app.core.arrow_types import with_types
-from app.core.contract import Column, Contract
-from app.core.values import read_value
+from app.contract.columns import with_types
+from app.contract.contract import Column, Contract
+from app.contract.values import read_value
+from app.parsing.rows import Fault, Layout, Row, batch_of_rows
 
 
 def convert(contract: Contract, *rows: Row) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from app.checks import Check, Finding, check_all, look, raise_failures
 from app.checks.grants import NEEDED
 from app.checks.machine import check_disk, check_java
 from app.checks.storage import check_condition, check_own, check_source
-from app.core.keys import CHECK_PROBE, ignore_rule
 from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error
+from app.source.ignored_keys import CHECK_PROBE, ignore_rule
 from scripts.docgen.schema import read_tables
 from tests.conftest import REPOSITORY
 from tests.unit.test_s3 import refused

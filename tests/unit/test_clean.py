@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from app import cli
 from app.clean import Removal, kept_by, old_records
 from app.clean.sweep import Sweep
-from app.config import RetentionConfig
+from app.cli import app as cli
+from app.config.load import RetentionConfig
 
 KEPT = SimpleNamespace(mysql=None, retention=RetentionConfig())
 
@@ -28,9 +28,9 @@ def cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
         yield "old files", iter([Removal("source_file id=7 'sales_data/a.csv'", rows=1200)])
 
     monkeypatch.setattr("app.clean.clean", clean)
-    monkeypatch.setattr("app.cli_clean.configuration", lambda _env: KEPT)
-    monkeypatch.setattr("app.schema.require_current", lambda _db: None)
-    monkeypatch.setattr("app.bucket.with_bucket", lambda config: config)
+    monkeypatch.setattr("app.cli.clean.configuration", lambda _env: KEPT)
+    monkeypatch.setattr("app.mysql.migrations.require_current", lambda _db: None)
+    monkeypatch.setattr("app.mysql.bucket_table.with_bucket", lambda config: config)
 
 
 @pytest.mark.usefixtures("cleaned")

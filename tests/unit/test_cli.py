@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import typer
 
-from app import cli
-from app.credentials import encrypt
+from app.cli import app as cli
+from app.config.credentials import encrypt
 from app.errors import BatchFailed, MySqlUnavailable, OwnershipError, PipelineError, UsageError
 from tests.conftest import REPOSITORY
 

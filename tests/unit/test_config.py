@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from app.config import Config, MySqlConfig, S3Config, StreamConfig, describe, home_of, load_config
-from app.config_reading import REPOSITORY, read_yaml
-from app.config_types import SECTIONS, TopLevel
-from app.credentials import encrypt
+from app.config.credentials import encrypt
+from app.config.load import Config, MySqlConfig, S3Config, StreamConfig, describe, home_of, load_config
+from app.config.reading import REPOSITORY, read_yaml
+from app.config.sections import SECTIONS, TopLevel
 from app.errors import ConfigError
 
 S3 = "s3:\n  bucket: sales\n"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.config_reading import REPOSITORY
-from app.core.contract import Column, Contract, Rule, Settings, load_contract
-from app.core.header import normalise_name
+from app.config.reading import REPOSITORY
+from app.contract.contract import Column, Contract, Rule, Settings, load_contract
 from app.errors import ContractError
+from app.parsing.header import normalise_name
 
 EIGHT = ["customer_id", "store_id", "product_name", "sales_date", "sales_person_id", "price", "quantity", "total_cost"]
 COLUMNS = "columns:\n  - {name: id, type: int}\n  - {name: day, type: date}\n"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 
-from app.core.contract import load_contract
-from app.core.preamble import FILE_REASONS
-from app.core.quality import rule_code
-from app.core.record_rules import REASONS
-from app.core.values import ROW_FAULTS
-from app.verdicts import REJECT_RATIO
+from app.batch.file_outcomes import REJECT_RATIO
+from app.contract.contract import load_contract
+from app.contract.rules import rule_code
+from app.contract.values import ROW_FAULTS
+from app.parsing.preamble import FILE_REASONS
+from app.parsing.record_rules import REASONS
 from tests.conftest import REPOSITORY
 from tests.corpus.build import BUILT, FILES, NAMED, body
 from tests.corpus.expected import CASES, COMMITTED, SETTINGS, Case

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app import credentials
-from app.credentials import NEW_KEY, decrypt, encrypt, load_key, rotate, rotate_files
+from app.config import credentials
+from app.config.credentials import NEW_KEY, decrypt, encrypt, load_key, rotate, rotate_files
 from app.errors import CredentialError
 
 # Made once with the key "correct horse" from "s3cret pässword"; it must open in every later version.

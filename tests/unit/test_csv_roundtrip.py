@@ -9,10 +9,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.contract import load_contract
-from app.core.preamble import Preamble, read_preamble
-from app.core.record_rules import Limits
-from app.core.records import RecordParser
+from app.contract.contract import load_contract
+from app.parsing.preamble import Preamble, read_preamble
+from app.parsing.record_rules import Limits
+from app.parsing.records import RecordParser
 from tests.conftest import REPOSITORY
 from tests.written import COLUMNS, DELIMITERS, ENDINGS, EXTRA_NAMES, QUOTINGS, write_csv
 

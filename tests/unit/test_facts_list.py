@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app import cli, cli_facts, facts_engines, facts_list
-from app.cli_facts import print_json, print_listing
-from app.config import Config, S3Config
+from app.cli import app as cli
+from app.cli import facts as cli_facts
+from app.cli.facts import print_json, print_listing
+from app.config.load import Config, S3Config
 from app.errors import UsageError
-from app.facts_engines import Engine, snippet
-from app.facts_list import FactObject, ListedPart, Listing, list_facts
+from app.views import facts, facts_snippets
+from app.views.facts import FactObject, ListedPart, Listing, list_facts
+from app.views.facts_snippets import Engine, snippet
 
 AT = datetime(2024, 5, 1, 12, 30)
 FOLDER = "sales_facts/sales_month=2024-05/store_id=121/batch_key=3-1-1/"
@@ -76,8 +78,8 @@ def read(monkeypatch: pytest.MonkeyPatch, config: Config) -> Any:
         def snapshot(given: Any) -> Any:
             yield given
 
-        monkeypatch.setattr(facts_list, "snapshot", snapshot)
-        monkeypatch.setattr(facts_list, "ClientFactory", lambda _: lambda: s3)
+        monkeypatch.setattr(facts, "snapshot", snapshot)
+        monkeypatch.setattr(facts, "ClientFactory", lambda _: lambda: s3)
         return list_facts(db, config, month, store)
 
     return run
@@ -226,7 +228,7 @@ def test_a_snippet_is_printed_only_of_what_is_whole(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(cli_facts, "open_database", lambda env: (config, None))
-    monkeypatch.setattr(facts_list, "list_facts", lambda *_: listing)
+    monkeypatch.setattr(facts, "list_facts", lambda *_: listing)
     assert cli.main(["facts", "list", *arguments]) == code
     assert tuple(capsys.readouterr()) == (out, err)
 
@@ -279,7 +281,7 @@ def test_the_athena_snippet_has_the_live_parts_as_its_only_partitions() -> None:
 
 
 def test_athena_gets_no_statement_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts_engines, "ATHENA_BYTES", 500)
+    monkeypatch.setattr(facts_snippets, "ATHENA_BYTES", 500)
     parts = tuple(ListedPart("2024-05", n, "3-1-1", 1, Decimal(1), f"f/store_id={n}/", OBJECTS) for n in range(20))
     text = snippet(Engine.athena, S3Config(bucket="lake"), Listing(AT, parts, {"a": pa.string()}))
     adding = [statement for statement in text.split(";\n") if statement.startswith("ALTER")]

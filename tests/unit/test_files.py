@@ -15,17 +15,19 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
-from app import cli, cli_files, file_keys
-from app.cli_files import print_files, story_lines
-from app.cli_options import MOMENTS, utc
-from app.config import Config
+from app.cli import app as cli
+from app.cli import files as cli_files
+from app.cli.files import print_files, story_lines
+from app.cli.options import MOMENTS, utc
+from app.config.load import Config
 from app.errors import S3Error, UsageError
-from app.file_keys import HeldPart, MartKeys, Touched
-from app.file_story import FileStory, Place, place_of
-from app.files import ListedFile, find_row, list_files, listed
-from app.ledger_types import FileState, LivePart
-from app.requests import Choice, matching
-from app.text import aligned, plain
+from app.ledger.records import FileState, LivePart
+from app.operations.select_files import Choice, matching
+from app.views import file_mart_keys
+from app.views.file_history import FileStory, Place, place_of
+from app.views.file_mart_keys import HeldPart, MartKeys, Touched
+from app.views.files import ListedFile, find_row, list_files, listed
+from app.views.text import aligned, plain
 
 AT = datetime(2024, 5, 1, 12, 30)
 
@@ -349,8 +351,8 @@ def find(
         for key, body in objects.items()
         for place, name in [(key.split("/")[:3], key.split("/")[3])]
     }
-    monkeypatch.setattr(file_keys, "ClientFactory", lambda _: lambda: FakeS3(folders))
-    return file_keys.find_keys(config, 7, [LivePart(key, month, store, 0, Decimal(0)) for month, store, key in parts], limit)
+    monkeypatch.setattr(file_mart_keys, "ClientFactory", lambda _: lambda: FakeS3(folders))
+    return file_mart_keys.find_keys(config, 7, [LivePart(key, month, store, 0, Decimal(0)) for month, store, key in parts], limit)
 
 
 def test_mart_keys_come_from_the_files_rows_in_its_parts_and_are_cut_at_the_limit(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +391,7 @@ def test_a_part_without_objects_has_no_rows_and_a_broken_one_is_an_error(config:
 
 
 def test_facts_that_lack_rows_of_the_file_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.file_keys.find_keys", lambda *_: replace(TOUCHED, rows=2))
+    monkeypatch.setattr("app.views.file_mart_keys.find_keys", lambda *_: replace(TOUCHED, rows=2))
     with pytest.raises(S3Error, match=r"the live facts hold 2 rows of file 7, the ledger counts 3; run .* verify"):
         cli_files._touched(None, STORY, 20)
 

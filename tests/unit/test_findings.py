@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from app.core.arrow_rows import FAULTS, Fault
-from app.core.findings import Finding, Place, add_finding, findings
+from app.model.findings import Finding, Place, add_finding, findings
+from app.parsing.rows import FAULTS, Fault
 
 ROWS = (
     (1, 0, 9, [Fault("INVALID_INT", "a", "early")]),

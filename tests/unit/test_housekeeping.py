@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app import housekeeping
-from app.housekeeping import YIELD_SECONDS, Housekeeper
+from app.stream import housekeeping
+from app.stream.housekeeping import YIELD_SECONDS, Housekeeper
 
 
 class Site:

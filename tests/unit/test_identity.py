@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.ledger_types import identity_of
-from app.s3 import ObjectVersion
+from app.ledger.records import identity_of
+from app.s3.read import ObjectVersion
 
 AT = datetime(2024, 1, 1, 0, 0, 0, 123000, tzinfo=UTC)
 VERSION = ObjectVersion("lake", "sales_data/a.csv", "e1", 3, AT)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.keys import ignore_rule
+from app.source.ignored_keys import ignore_rule
 
 
 @pytest.mark.parametrize(

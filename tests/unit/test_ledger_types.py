@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from app.errors import LedgerError, OwnershipError
-from app.ledger import Ledger
-from app.ledger_types import MOVED_STATES, Attempt, FactPart, FileResult, FileState, Outcome
-from app.s3 import ObjectVersion
+from app.ledger.ledger import Ledger
+from app.ledger.records import MOVED_STATES, Attempt, FactPart, FileResult, FileState, Outcome
+from app.s3.read import ObjectVersion
 
 VERSION = ObjectVersion("lake", "sales_data/é.csv", "e1", 3, datetime(2024, 1, 1, tzinfo=UTC))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.config import LoggingConfig
+from app.batch.step_log import step
+from app.config.load import LoggingConfig
 from app.logs import JsonFormatter, set_up
-from app.steps import step
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _own_logging() -> Iterator[None]:
 
 
 def record(message: str, *args: object) -> logging.LogRecord:
-    made = logging.LogRecord("app.batch", logging.INFO, __file__, 1, message, args, None)
+    made = logging.LogRecord("app.batch.process", logging.INFO, __file__, 1, message, args, None)
     made.created, made.msecs = 1704067200.123, 123.0
     return made
 
@@ -37,7 +37,7 @@ def test_a_json_line_holds_time_level_logger_and_message() -> None:
     assert json.loads(JsonFormatter().format(record("batch=%s rows=%d", "7-1-1", 3))) == {
         "time": "2024-01-01T00:00:00.123Z",
         "level": "INFO",
-        "logger": "app.batch",
+        "logger": "app.batch.process",
         "message": "batch=7-1-1 rows=3",
     }
 
@@ -61,10 +61,10 @@ def test_a_trace_stays_inside_its_json_line() -> None:
 
 def test_text_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     set_up(LoggingConfig())
-    logging.getLogger("app.batch").info("batch=%s committed", "7-1-1")
+    logging.getLogger("app.batch.process").info("batch=%s committed", "7-1-1")
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    app\.batch batch=7-1-1 committed\n", err)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    app\.batch\.process batch=7-1-1 committed\n", err)
 
 
 def test_text_times_are_utc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_text_times_are_utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_json_lines_go_to_standard_error_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     set_up(LoggingConfig(format="json"))
-    logging.getLogger("app.batch").info("here")
+    logging.getLogger("app.batch.process").info("here")
     assert json.loads(capsys.readouterr().err)["message"] == "here"
 
 
@@ -119,7 +119,7 @@ def test_a_step_is_one_line_with_its_figures_and_seconds(capsys: pytest.CaptureF
     set_up(LoggingConfig())
     with step("7-1-1", "facts", rows=3) as figures:
         figures["parts"] = 2
-    assert re.search(r" INFO    app\.steps batch=7-1-1 step=facts rows=3 parts=2 seconds=\d+\.\d{3}\n$", capsys.readouterr().err)
+    assert re.search(r" INFO    app\.batch\.step_log batch=7-1-1 step=facts rows=3 parts=2 seconds=\d+\.\d{3}\n$", capsys.readouterr().err)
 
 
 def test_a_step_that_fails_is_not_logged_as_done(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.lookup import ALWAYS, SPREAD, Lookup, doubled_keys
+from app.model.lookup import ALWAYS, SPREAD, Lookup, doubled_keys
 
 NUMBERS = st.one_of(st.integers(-50, 50), st.integers(-(1 << 62), 1 << 62))
 WORDS = st.text(max_size=3)

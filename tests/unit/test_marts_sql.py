@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.config import MartsConfig
-from app.core.marts import CUSTOMERS, MARTS, SALES_TEAM, Mart
+from app.config.load import MartsConfig
 from app.errors import LedgerError
-from app.schema import SQL_FOLDER
+from app.model.marts import CUSTOMERS, MARTS, SALES_TEAM, Mart
+from app.mysql.migrations import SQL_FOLDER
 from app.sinks.marts import Totals, check_stage, incentive_sql, merge, merge_sql
 
 

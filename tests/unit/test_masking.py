@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.contract import Column, Contract
-from app.core.masking import masked, sensitive_columns
+from app.contract.contract import Column, Contract
+from app.contract.masking import masked, sensitive_columns
 
 HIDDEN = sensitive_columns(Contract((Column("email", "string", sensitive=True), Column("price", "int"))))
 

@@ -14,12 +14,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 from pydantic import SecretStr
 
-from app import truststore
-from app.config import Config, MySqlConfig
+from app.config.load import Config, MySqlConfig
 from app.errors import ConfigError, MySqlError, MySqlUnavailable, PipelineError
-from app.mysql import Database, Tx, tls_context
-from app.mysql_errors import retrying, translated
-from app.mysql_jdbc import jdbc_options
+from app.mysql import truststore
+from app.mysql.database import Database, Tx, tls_context
+from app.mysql.errors import retrying, translated
+from app.mysql.jdbc import jdbc_options
 
 # A CA of our own, made for this test: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=test ca" -days 36500
 CA = """-----BEGIN CERTIFICATE-----

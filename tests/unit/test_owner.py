@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.errors import OwnershipError
-from app.owner import check_epoch
+from app.ledger.ownership import check_epoch
 
 
 class FakeTx:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.config import Config
-from app.s3 import ObjectVersion
+from app.config.load import Config
+from app.s3.read import ObjectVersion
 from app.source.planner import Planner
 
 NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)

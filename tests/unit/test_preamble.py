@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.core.contract import Contract, load_contract
-from app.core.preamble import FILE_REASONS, UTF8_BOM, FileFault, Preamble, read_preamble
-from app.core.record_rules import Limits
+from app.contract.contract import Contract, load_contract
+from app.parsing.preamble import FILE_REASONS, UTF8_BOM, FileFault, Preamble, read_preamble
+from app.parsing.record_rules import Limits
 
 NAMES = ("customer_id", "store_id", "product_name", "sales_date", "sales_person_id", "price", "quantity", "total_cost")
 HEADER = ",".join(NAMES).encode()

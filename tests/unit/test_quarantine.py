@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app import cli_quarantine
-from app.cli_quarantine import _lines_of, _print_findings, _write_new
+from app.cli import quarantine
+from app.cli.quarantine import _lines_of, _print_findings, _write_new
 from app.errors import S3Error, UsageError
-from app.quarantine import (
+from app.views.quarantine import (
     BookedFile,
     Exported,
     Finding,
@@ -305,8 +305,8 @@ def test_json_holds_every_field(capsys: pytest.CaptureFixture[str], monkeypatch:
         "is_deleted": 1,
     }
     config = SimpleNamespace(contract_path=Path(__file__).parents[2] / "conf/contract.yml", s3=SimpleNamespace(source_prefix="sales_data/"))
-    monkeypatch.setattr(cli_quarantine, "open_database", lambda env: (config, FakeDb([found])))
-    cli_quarantine.list_command(as_json=True)
+    monkeypatch.setattr(quarantine, "open_database", lambda env: (config, FakeDb([found])))
+    quarantine.list_command(as_json=True)
     assert json.loads(capsys.readouterr().out) == [
         {
             "file_id": 7,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.arrow_rows import Layout
-from app.core.record_rules import REASONS, Limits
-from app.core.records import RecordParser
+from app.parsing.record_rules import REASONS, Limits
+from app.parsing.records import RecordParser
+from app.parsing.rows import Layout
 from tests.conftest import REPOSITORY
 
 ABC = ("a", "b", "c")

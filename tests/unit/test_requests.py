@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from app.config import Config
-from app.core.contract import Contract, load_contract
-from app.core.marts import CUSTOMERS
-from app.core.record_rules import Limits
+from app.config.load import Config
+from app.contract.contract import Contract, load_contract
 from app.errors import UsageError
-from app.ledger_types import OperationKind
-from app.mended import as_written, delimiter_of, upload_mended, with_lines
-from app.merging import MOST_MERGED_ROWS, Merge, request_merge
-from app.preview import MartChange, _differences
-from app.progress import wait_for
-from app.quarantine import BookedFile, Reason, RejectedRow
-from app.requests import Chosen, request_files
+from app.ledger.records import OperationKind
+from app.model.marts import CUSTOMERS
+from app.operations.compact import MOST_MERGED_ROWS, Merge, request_merge
+from app.operations.corrected_rows import as_written, delimiter_of, upload_mended, with_lines
+from app.operations.dry_run import MartChange, _differences
+from app.operations.progress import wait_for
+from app.operations.select_files import Chosen, request_files
+from app.parsing.record_rules import Limits
+from app.views.quarantine import BookedFile, Reason, RejectedRow
 from tests.conftest import REPOSITORY
 
 

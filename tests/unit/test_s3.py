@@ -16,13 +16,13 @@ from botocore.exceptions import (
 )
 from pydantic import SecretStr
 
-from app.config import Config
+from app.config.load import Config
 from app.errors import PipelineError, S3Error, S3Unavailable
-from app.ledger_types import SourceFile
-from app.s3 import ObjectVersion, head, is_same_version, list_all, list_page, make_client, translated
-from app.s3_changes import copy_version, delete_below, delete_keys, delete_version
-from app.session import settings
+from app.ledger.records import SourceFile
+from app.s3.read import ObjectVersion, head, is_same_version, list_all, list_page, make_client, translated
+from app.s3.write import copy_version, delete_below, delete_keys, delete_version
 from app.sinks.archive import target_key
+from app.spark.session import settings
 
 AT = datetime(2024, 1, 1, 10, 0, 0, 999000, tzinfo=UTC)
 VERSION = ObjectVersion("lake", "sales_data/a.csv", "e1", 3, AT)

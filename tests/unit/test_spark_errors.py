@@ -15,7 +15,7 @@ from app.errors import (
     S3Unavailable,
     TransientError,
 )
-from app.spark_errors import LONGEST_LINE, failure_of, spark_error, without_values
+from app.spark.errors import LONGEST_LINE, failure_of, spark_error, without_values
 
 JOB = (
     "An error occurred while calling o512.parquet.\n"

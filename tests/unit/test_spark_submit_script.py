@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config_reading import REPOSITORY
+from app.config.reading import REPOSITORY
 
 # Writes what it was given; SPARK_HOME is where the script looks for it.
 STAND_IN = '#!/bin/bash\nprintf "%s\\n" "OPTS=$SPARK_SUBMIT_OPTS" "$@" >"$SPARK_HOME/given"\n'
@@ -71,7 +71,7 @@ def test_a_collector_chosen_in_sparks_defaults_is_left_alone(tmp_path: Path) -> 
 )
 def test_workers_on_this_machine_are_forked_from_one_that_has_loaded_all_modules(tmp_path: Path, args: list[str], is_set: bool) -> None:
     _, *found = given(tmp_path, *args)
-    assert (("--conf", "spark.python.daemon.module=app.worker_daemon") in pairwise(found)) == is_set
+    assert (("--conf", "spark.python.daemon.module=app.spark.worker_daemon") in pairwise(found)) == is_set
 
 
 def test_on_this_machine_spark_is_taken_without_its_zip_of_pyspark(tmp_path: Path) -> None:
@@ -89,4 +89,4 @@ def test_on_this_machine_spark_is_taken_without_its_zip_of_pyspark(tmp_path: Pat
 
 
 def test_everything_that_the_workers_daemon_loads_is_there() -> None:
-    subprocess.run([sys.executable, "-c", "from app.worker_daemon import load; load()"], cwd=REPOSITORY, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", "from app.spark.worker_daemon import load; load()"], cwd=REPOSITORY, check=True, timeout=60)

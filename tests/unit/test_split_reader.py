@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.contract import Column, Contract
-from app.core.record_rules import Limits
+from app.contract.contract import Column, Contract
 from app.errors import S3Unavailable
+from app.parsing.record_rules import Limits
 from app.source.blocks import content_digests
 from app.source.split_reader import BATCH_ROWS, CHUNK_BYTES, SplitReader
 from app.source.splits import Marker, ScanFile, broken_borders, line_bases, plan_splits

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from app.batch import BatchRunner
+from app.batch.process import BatchRunner
 from app.errors import BatchFailed, LedgerError, OwnershipError
-from app.spark_errors import failure_line, spark_error
-from app.stream import fresh_checkpoint
-from app.supervise import StopRequest, raise_failure
+from app.spark.errors import failure_line, spark_error
+from app.stream.run import fresh_checkpoint
+from app.stream.supervise import StopRequest, raise_failure
 
 # As Spark 4.2.1 words the failure of a planner process: the Python trace, then a description of the query.
 HEAD = """[PYTHON_STREAMING_DATA_SOURCE_RUNTIME_ERROR] Failed when Python streaming data source perform latestOffset: \

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from app.errors import MySqlUnavailable, OwnershipError, S3Error
-from app.supervise import LONGEST_PAUSE_SECONDS, StopRequest, keep_going
+from app.stream.supervise import LONGEST_PAUSE_SECONDS, StopRequest, keep_going
 from tests.conftest import REPOSITORY
 
 
@@ -110,7 +110,7 @@ def test_a_stop_ends_the_waiting_without_an_error() -> None:
 
 SCRIPT = """
 import signal, sys, time
-from app.supervise import StopRequest
+from app.stream.supervise import StopRequest
 stop = StopRequest()
 stop.install()
 print("ready", flush=True)

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from app.core.arrow_rows import FAULTS, Fault
-from app.core.marts import CUSTOMERS, MARTS, SALES_TEAM
-from app.core.tally import AMOUNT, FAULT, FILE, MARKER, MART, MISSING, PARTITION, REASON, SCHEMA, TOO_MANY, WARNING, Tally, grain_of
+from app.model.marts import CUSTOMERS, MARTS, SALES_TEAM
+from app.model.tally import AMOUNT, FAULT, FILE, MARKER, MART, MISSING, PARTITION, REASON, SCHEMA, TOO_MANY, WARNING, Tally, grain_of
+from app.parsing.rows import FAULTS, Fault
 
 COLUMNS = pa.schema(
     [

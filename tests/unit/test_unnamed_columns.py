@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.core.contract import load_contract
-from app.core.preamble import Preamble, read_preamble
-from app.core.record_rules import Limits
+from app.contract.contract import load_contract
+from app.parsing.preamble import Preamble, read_preamble
+from app.parsing.record_rules import Limits
 from tests.conftest import REPOSITORY
 
 CONTRACT = load_contract(REPOSITORY / "conf" / "contract.yml")

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from app.errors import UsageError
-from app.upload import MULTIPART_BYTES, upload_folder
+from app.s3.upload import MULTIPART_BYTES, upload_folder
 
 
 class FakeS3:

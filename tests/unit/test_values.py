@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app.core.arrow_rows import Fault, Layout, Row, batch_of_rows
-from app.core.arrow_types import with_types
-from app.core.contract import Column, Contract
-from app.core.values import Reading, read_value
+from app.contract.columns import with_types
+from app.contract.contract import Column, Contract
+from app.contract.values import Reading, read_value
+from app.parsing.rows import Fault, Layout, Row, batch_of_rows
 
 NBSP, LINE_SEPARATOR = "\u00a0", "\u2028"
 

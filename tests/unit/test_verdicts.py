@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from app.census import Census
-from app.core.contract import Column, Contract, Settings
+from app.batch.counts import Census
+from app.batch.file_outcomes import Plan, Scanned, file_results, headers_to_keep, note_duplicates, note_spoilt, note_unusable
+from app.contract.contract import Column, Contract, Settings
 from app.errors import LedgerError, S3Unavailable
-from app.ledger_types import Attempt, FileState, SourceFile
-from app.s3 import ObjectVersion
+from app.ledger.records import Attempt, FileState, SourceFile
+from app.s3.read import ObjectVersion
 from app.source.splits import Marker
-from app.verdicts import Plan, Scanned, file_results, headers_to_keep, note_duplicates, note_spoilt, note_unusable
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 

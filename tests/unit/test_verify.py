@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from app.cli_verify import report
-from app.config import MartsConfig, S3Config
-from app.core.contract import Column
-from app.core.marts import CUSTOMERS, SALES_TEAM
+from app.cli.verify import report
+from app.config.load import MartsConfig, S3Config
+from app.contract.contract import Column
+from app.model.marts import CUSTOMERS, SALES_TEAM
 from app.verify import Verification
 from app.verify.archive_side import Archived, read_key
 from app.verify.compare import calculated_sql

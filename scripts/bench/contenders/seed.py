@@ -17,8 +17,8 @@ import pymysql
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from app.config import Config
-from app.mysql_jdbc import jdbc_options
+from app.config.load import Config
+from app.mysql.jdbc import jdbc_options
 from scripts.bench.contenders.spark_side import SCHEMA, configuration, enriched, open_session
 from scripts.bench.worker import bucket, mysql_settings, s3_client, serve
 

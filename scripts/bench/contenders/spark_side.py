@@ -9,9 +9,9 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from app.config import Config, load_config
-from app.mysql_jdbc import jdbc_options
-from app.session import s3a_credentials, settings
+from app.config.load import Config, load_config
+from app.mysql.jdbc import jdbc_options
+from app.spark.session import s3a_credentials, settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # Holds PathOutputCommitProtocol; the newest on Central, and it fits Spark 4.2.1.

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from app.mysql_jdbc import jdbc_options
+from app.mysql.jdbc import jdbc_options
 from scripts.bench.contenders.spark_side import SCHEMA, configuration, enriched, open_session, s3a
 from scripts.bench.worker import report, until_stopped
 

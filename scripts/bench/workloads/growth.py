@@ -11,8 +11,8 @@ from typing import Any
 import pymysql
 
 from app import local
-from app.config import load_config
-from app.schema import apply_migrations
+from app.config.load import load_config
+from app.mysql.migrations import apply_migrations
 from scripts.bench.contender import Contender
 from scripts.bench.contenders import salestream
 from scripts.bench.data import CUSTOMERS, TWO_YEARS, DataSet

@@ -1,0 +1,66 @@
+"""The last look at a batch's inputs: what was read must still be what is there when the batch is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.batch.context import Job
+from app.errors import TransientError
+from app.ledger.operations import skip_files, successors
+from app.ledger.records import Attempt, FileState, OperationKind, Outcome
+from app.source.presence import changed_files
+
+
+class InputChanged(TransientError):
+    """A file of the batch was overwritten or deleted while it was being read; the batch is done again without it."""
+
+    code = "INPUT_CHANGED"
+    cause = "A producer overwrote or deleted an object between its discovery and the commit."
+    cure = "nothing to do: the new version is loaded as a file of its own"
+
+
+def lose_files(job: Job, attempt: Attempt, lost: Mapping[int, FileState]) -> None:
+    """Take files out of the batch that were not there any more when they were read.
+
+    Raises:
+        InputChanged: it is an operation, which starts over: the object may only have been moved by ourselves.
+    """
+    job.ledger.drop_files(attempt, lost)
+    if attempt.operation is not None:
+        raise InputChanged(f"objects of files {sorted(lost)} were not where they were")
+
+
+def leave_superseded(job: Job, attempt: Attempt) -> None:
+    """Leave the files of a REPLAY alone whose place a later drop of the same name has taken, where the contract says so.
+
+    Raises:
+        InputChanged: there was one; the operation starts over without it.
+    """
+    operation = attempt.operation
+    if operation is None or operation.kind != OperationKind.REPLAY or job.contract.settings.redelivery != "replace":
+        return
+    later = job.ledger.db.run(lambda tx: successors(tx, operation.file_ids))
+    newest = {file.key: file.id for file in sorted(attempt.files, key=lambda file: file.id)}
+    later |= {file.id: newest[file.key] for file in attempt.files if newest[file.key] != file.id}
+    if later:
+        notes = {file_id: f"file {new} has taken its place" for file_id, new in later.items()}
+        job.ledger.write(lambda tx: skip_files(tx, operation.id, notes))
+        raise InputChanged(f"files {sorted(later)} were superseded")
+
+
+def check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
+    """Look at every file once more before the commit: what was read must still be what is there.
+
+    Raises:
+        InputChanged: it is not; the files concerned are OVERWRITTEN or GONE in the ledger, and nothing of them is loaded.
+    """
+    if not attempt.files:
+        return
+    booked = {result.file_id for result in outcome.files}
+    versions = [(file.id, file.version) for file in attempt.files if file.id in booked]
+    # The archive of earlier batches goes on at the same time, with connections of its own from the same pool.
+    threads = max(1, job.config.s3.max_connections - job.config.stream.archive_threads)
+    lost = changed_files(job.spark, versions, job.clients, threads)
+    if lost:
+        job.ledger.drop_files(attempt, lost)
+        raise InputChanged(f"files {sorted(lost)} changed before the commit")

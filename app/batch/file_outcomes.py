@@ -1,0 +1,191 @@
+"""What becomes of whole files of a batch: unusable, too many bad rows, the same content again, or their counts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from app.batch.counts import Census
+from app.contract.contract import Contract
+from app.errors import BatchFailed, LedgerError
+from app.ledger.ledger import Ledger
+from app.ledger.records import Attempt, Change, FileResult, FileState, Reject
+from app.model.classify import LOADED, PENDING, REJECTED
+from app.source.blocks import content_digests
+from app.source.splits import OK, Marker
+
+LOST = {"OVERWRITTEN": FileState.OVERWRITTEN, "GONE": FileState.GONE}
+REJECT_RATIO = "REJECT_RATIO"
+
+
+@dataclass
+class Plan:
+    """What an evaluation already learnt and must respect when it starts over."""
+
+    whole: set[int] = field(default_factory=set)
+    results: dict[int, FileResult] = field(default_factory=dict)
+    lost: dict[int, FileState] = field(default_factory=dict)
+    rejects: list[Reject] = field(default_factory=list)
+    replaces_nothing: set[int] = field(default_factory=set)
+    refreshed: bool = False
+
+    def is_open(self, file_id: int) -> bool:
+        """Tell whether a file's fate is still to be found."""
+        return file_id not in self.results and file_id not in self.lost
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What the scan and the census say about the files of a batch."""
+
+    markers: list[Marker]
+    census: Census
+    digests: Mapping[int, bytes]
+    rows: Mapping[int, int]
+
+    @classmethod
+    def of(cls, attempt: Attempt, markers: list[Marker], census: Census) -> Scanned:
+        """Add up the markers of each file.
+
+        Raises:
+            S3Unavailable: not all bytes of a file were read.
+        """
+        rows: dict[int, int] = defaultdict(int)
+        for marker in markers:
+            rows[marker.file_id] += marker.rows
+        digests = content_digests(markers, {file.id: file.version.size for file in attempt.files})
+        return cls(markers, census, digests, dict(rows))
+
+
+def note_unusable(markers: list[Marker], plan: Plan) -> set[int]:
+    """Note the files that cannot be loaded as a whole: rejected ones with their reason, lost ones with their state."""
+    found = set()
+    for marker in markers:
+        if marker.outcome == OK or not plan.is_open(marker.file_id):
+            continue
+        found.add(marker.file_id)
+        if marker.outcome in LOST:
+            plan.lost[marker.file_id] = LOST[marker.outcome]
+        else:
+            plan.results[marker.file_id] = FileResult(
+                marker.file_id, FileState.REJECTED, reason_code=marker.outcome, reason_detail=marker.detail
+            )
+    return found
+
+
+def note_duplicates(ledger: Ledger, contract: Contract, scanned: Scanned, plan: Plan, own: Collection[int] = ()) -> set[int]:
+    """Note the files whose content already counts, in the ledger or earlier in this batch; a file without rows is no duplicate.
+
+    A file that is about to be rejected for its bad rows is nobody's original, but it may be a duplicate of what counts already. `own` are
+    files of the batch that may be in force while they are read again: they are nobody's original for that.
+    """
+    policy = contract.settings.duplicates
+    if policy == "process":
+        return set()
+    contents = {file_id: digest for file_id, digest in scanned.digests.items() if scanned.rows[file_id] and plan.is_open(file_id)}
+    spoilt = spoilt_files(contract, scanned, plan)
+    originals = ledger.files_in_force(set(contents.values()), own)
+    found = set()
+    for file_id, digest in sorted(contents.items()):
+        original = originals.get(digest) if file_id in spoilt else originals.setdefault(digest, file_id)
+        if original not in (None, file_id):
+            state = FileState.DUPLICATE if policy == "skip" else FileState.REJECTED
+            detail = f"same content as file {original}"
+            plan.results[file_id] = FileResult(file_id, state, reason_code="DUPLICATE", reason_detail=detail, content_digest=digest)
+            found.add(file_id)
+    return found
+
+
+def spoilt_files(contract: Contract, scanned: Scanned, plan: Plan) -> dict[int, int]:
+    """Return the files with a larger share of rejected rows than the contract allows, with the number of those rows."""
+    limit = contract.settings.max_reject_ratio
+    counts = {file_id: scanned.census.by_file[file_id][REJECTED] for file_id in scanned.census.by_file if plan.is_open(file_id)}
+    return {file_id: count for file_id, count in counts.items() if count and count / scanned.rows[file_id] > limit}
+
+
+def note_spoilt(contract: Contract, scanned: Scanned, plan: Plan) -> set[int]:
+    """Note the files that are rejected as a whole for their rejected rows; all their rows count as rejected."""
+    limit = contract.settings.max_reject_ratio
+    allowed = f"{limit:.2f}" if float(f"{limit:.2f}") == limit else f"{limit:g}"
+    found = spoilt_files(contract, scanned, plan)
+    for file_id, count in found.items():
+        rows = scanned.rows[file_id]
+        plan.results[file_id] = FileResult(
+            file_id,
+            FileState.REJECTED,
+            rows_read=rows,
+            rows_rejected=rows,
+            reason_code=REJECT_RATIO,
+            reason_detail=f"{count} of {rows} rows rejected, at most {allowed} allowed",
+            content_digest=scanned.digests.get(file_id),
+        )
+    return set(found)
+
+
+def file_results(attempt: Attempt, scanned: Scanned, plan: Plan) -> list[FileResult]:
+    """Put together each file's counts: rows read as the scan counted them, the rest from the census.
+
+    Raises:
+        LedgerError: a file of the batch was not scanned, or its rows do not add up.
+    """
+    results = []
+    for file in attempt.files:
+        if file.id in plan.lost:
+            continue
+        if file.id in plan.results:
+            results.append(plan.results[file.id])
+            continue
+        if file.id not in scanned.digests:
+            raise LedgerError(f"batch {attempt.batch_key}: file {file.id} {file.version.key!r} was claimed but not scanned")
+        counts = scanned.census.by_file.get(file.id, defaultdict(int))
+        results.append(
+            FileResult(
+                file.id,
+                rows_read=scanned.rows[file.id],
+                rows_loaded=counts[LOADED],
+                rows_rejected=counts[REJECTED],
+                rows_pending=counts[PENDING],
+                content_digest=scanned.digests[file.id],
+            )
+        )
+    return results
+
+
+def released_results(census: Census, read: set[int]) -> list[FileResult]:
+    """Return the changes of files that were not read in this batch: their rows were waiting, and are loaded or wait on."""
+    return [
+        FileResult(file_id, Change.RELEASED, rows_read=sum(counts.values()), rows_loaded=counts[LOADED], rows_pending=counts[PENDING])
+        for file_id, counts in sorted(census.by_file.items())
+        if file_id not in read
+    ]
+
+
+def mended_results(attempt: Attempt, scanned: Scanned) -> list[FileResult]:
+    """Return the changes of files of which rejected rows were mended: all their rejected rows, loaded, pending or rejected again.
+
+    Raises:
+        BatchFailed: the mended rows cannot be read.
+    """
+    for marker in scanned.markers:
+        if marker.outcome != OK:
+            raise BatchFailed(f"the mended rows of file {marker.file_id} cannot be read: {marker.outcome} {marker.detail or ''}")
+    empty: dict[str, int] = defaultdict(int)
+    counted = [(file.id, scanned.census.by_file.get(file.id, empty)) for file in attempt.files]
+    return [
+        FileResult(
+            file_id,
+            Change.MENDED,
+            rows_read=sum(counts[outcome] for outcome in (LOADED, PENDING, REJECTED)),
+            rows_loaded=counts[LOADED],
+            rows_pending=counts[PENDING],
+            rows_rejected=counts[REJECTED],
+        )
+        for file_id, counts in counted
+    ]
+
+
+def headers_to_keep(scanned: Scanned) -> dict[int, str]:
+    """Return the headers of the files of which rows go into the quarantine, as they are written: an export begins with them."""
+    written = {marker.file_id: marker.header_text for marker in scanned.markers if marker.header_text is not None}
+    return {file_id: written[file_id] for file_id, counts in scanned.census.by_file.items() if counts[REJECTED] and file_id in written}

@@ -1,0 +1,203 @@
+"""What a batch takes out again: files that are retracted, read anew or superseded, and the Parquet that is replaced for it.
+
+Rows are taken out as they stand in the live facts, not as they would be read today (design: D5, Undo). A part that holds some of
+them is written anew without them; the marts get the negative of what was there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from app.config.load import S3Config
+from app.contract.contract import Contract
+from app.errors import BatchFailed
+from app.ledger.ledger import Ledger
+from app.ledger.operations import holding_parts, in_force, predecessors, small_parts, waiting_parts
+from app.ledger.records import Attempt, FactPart, LivePart, OperationKind
+from app.mysql.database import Tx
+from app.s3.prefixes import fact_part_prefix
+from app.sinks.marts import NOTHING, Totals
+from app.sinks.parts import s3a
+
+UNDOING = (OperationKind.RETRACT, OperationKind.REPLAY)
+
+
+@dataclass(frozen=True)
+class Undo:
+    """Which files' rows are taken out, and which waiting parts are read for it.
+
+    Attributes:
+        files: file id -> its loaded rows, as the ledger counts them.
+        superseded: of these, the ones whose place another file takes -> that file.
+        waiting: batch keys of the waiting parts whose rows are classified again, without those of `files`.
+    """
+
+    files: Mapping[int, int] = field(default_factory=dict)
+    superseded: Mapping[int, int] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """The live parts that are replaced, and what of them is kept.
+
+    Attributes:
+        parts: the parts that die.
+        kept: rows and amount of each partition that go into the new parts.
+        removed: rows and amount that are taken out.
+        holders: files that have kept rows, or may.
+    """
+
+    parts: tuple[LivePart, ...] = ()
+    kept: tuple[FactPart, ...] = ()
+    removed: Totals = NOTHING
+    holders: tuple[int, ...] = ()
+
+    @property
+    def kept_totals(self) -> Totals:
+        """Rows and amount that are written again."""
+        return total_of(self.kept)
+
+
+def total_of(parts: Iterable[FactPart]) -> Totals:
+    """Return rows and amount of some parts together."""
+    return sum((Totals(part.rows, part.amount) for part in parts), NOTHING)
+
+
+NOTHING_UNDONE = Undo()
+NOTHING_REWRITTEN = Rewrite()
+
+
+def plan_undo(ledger: Ledger, contract: Contract, attempt: Attempt, failed: frozenset[int]) -> Undo:
+    """Find what an attempt takes out. `failed` are files that turned out not to be loaded, so that they replace nothing."""
+    operation = attempt.operation
+    if operation is not None and operation.kind == OperationKind.RELEASE:
+        return Undo(waiting=tuple(ledger.pending_parts(operation.id)))
+    replaces = contract.settings.redelivery == "replace" and not attempt.is_mending
+    loaded = [file.id for file in attempt.files if file.id not in failed] if replaces else []
+    if operation is None and not loaded:
+        return NOTHING_UNDONE
+
+    def look(tx: Tx) -> Undo:
+        superseded = predecessors(tx, loaded)
+        named = operation.file_ids if operation is not None and operation.kind in UNDOING else ()
+        files = in_force(tx, {*superseded, *named})
+        return Undo(files, superseded, waiting_parts(tx, files))
+
+    return ledger.db.run(look)
+
+
+def is_merging(attempt: Attempt) -> bool:
+    """Tell whether the attempt merges parts."""
+    return attempt.operation is not None and attempt.operation.kind == OperationKind.COMPACT
+
+
+def plan_rewrite(spark: SparkSession, config: S3Config, ledger: Ledger, attempt: Attempt, undo: Undo) -> Rewrite:
+    """Find the live parts that hold rows to be taken out, or that are to be merged, and count what of them is kept; one Spark job.
+
+    Raises:
+        BatchFailed: the Parquet does not hold what the ledger says.
+    """
+    operation = attempt.operation
+    merging = is_merging(attempt)
+    if not undo.files and not merging:
+        return NOTHING_REWRITTEN
+    parts = ledger.db.run(lambda tx: small_parts(tx, operation.partitions) if operation and merging else holding_parts(tx, undo.files))
+    if not parts:
+        _check_files(undo, {})
+        return NOTHING_REWRITTEN
+    by_part, by_file = _count(_read(spark, config, parts), undo)
+    touched = []
+    kept: dict[tuple[str, int], list[Totals]] = defaultdict(list)
+    removed = []
+    for part in parts:
+        whole, out = by_part.get((part.batch_key, part.sales_month, part.store_id), (NOTHING, NOTHING))
+        if whole != Totals(part.rows, part.amount):
+            raise BatchFailed(f"the facts in {_name(config, part)} hold {whole}, the ledger says {Totals(part.rows, part.amount)}")
+        if out.rows or merging:
+            touched.append(part)
+            removed.append(out)
+            kept[part.sales_month, part.store_id].append(Totals(whole.rows - out.rows, whole.amount - out.amount))
+    _check_files(undo, by_file)
+    return Rewrite(
+        parts=tuple(touched),
+        kept=tuple(
+            FactPart(month, store, rows, sum((t.amount for t in totals), Decimal(0)))
+            for (month, store), totals in sorted(kept.items())
+            if (rows := sum(t.rows for t in totals))
+        ),
+        removed=sum(removed, NOTHING),
+        holders=tuple(sorted(by_file.keys() - undo.files.keys())),
+    )
+
+
+def kept_rows(spark: SparkSession, config: S3Config, rewrite: Rewrite, undo: Undo) -> DataFrame:
+    """Return the rows of the replaced parts that stay, as they were written, without `batch_key`."""
+    rows = _read(spark, config, rewrite.parts).drop("batch_key")
+    return rows.where(~F.col("_file_id").isin(sorted(undo.files))) if undo.files else rows
+
+
+def removed_rows(spark: SparkSession, config: S3Config, rewrite: Rewrite, undo: Undo) -> DataFrame:
+    """Return the rows of the replaced parts that are taken out, as they were written."""
+    return _read(spark, config, rewrite.parts).where(F.col("_file_id").isin(sorted(undo.files)))
+
+
+def _read(spark: SparkSession, config: S3Config, parts: Sequence[LivePart]) -> DataFrame:
+    paths = [s3a(config, fact_part_prefix(config, part.sales_month, part.store_id, part.batch_key)) for part in parts]
+    # Parts of different contracts may differ in their columns: none of those may get lost.
+    rows = spark.read.option("basePath", s3a(config, config.facts_prefix)).option("mergeSchema", "true").parquet(*paths)
+    return rows.withColumns(
+        {
+            "sales_month": F.col("sales_month").cast("string"),
+            "store_id": F.col("store_id").cast("int"),
+            "batch_key": F.col("batch_key").cast("string"),
+        }
+    )
+
+
+Counted = tuple[dict[tuple[str, str, int], tuple[Totals, Totals]], dict[int, int]]
+
+
+def _count(rows: DataFrame, undo: Undo) -> Counted:
+    """Count by part (all rows, and those that are taken out) and by file. One row per part and one per file reach the driver."""
+    out = F.col("_file_id").isin(sorted(undo.files)) if undo.files else F.lit(False)
+    place = [F.col(name) for name in ("batch_key", "sales_month", "store_id")]
+    file = F.col("_file_id")
+    grouped = rows.select(*place, file, "total_cost", out.alias("_out")).groupingSets([place, [file]], *place, file)
+    figures = grouped.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.sum("total_cost").alias("amount"),
+        F.count(F.when(F.col("_out"), F.lit(1))).alias("out_rows"),
+        F.sum(F.when(F.col("_out"), F.col("total_cost"))).alias("out_amount"),
+    )
+    by_part: dict[tuple[str, str, int], tuple[Totals, Totals]] = {}
+    by_file: dict[int, int] = {}
+    for row in figures.toLocalIterator():
+        if row["_file_id"] is not None:
+            by_file[row["_file_id"]] = row["rows"]
+        else:
+            whole = Totals(row["rows"], Decimal(row["amount"] or 0))
+            key = (row["batch_key"], row["sales_month"], row["store_id"])
+            by_part[key] = (whole, Totals(row["out_rows"], Decimal(row["out_amount"] or 0)))
+    return by_part, by_file
+
+
+def _check_files(undo: Undo, found: Mapping[int, int]) -> None:
+    """Compare what is taken out with what the ledger counts.
+
+    Raises:
+        BatchFailed: a file has other rows in the facts.
+    """
+    for file_id, rows in undo.files.items():
+        if found.get(file_id, 0) != rows:
+            raise BatchFailed(f"file {file_id} has {found.get(file_id, 0)} rows in the facts, the ledger says {rows}")
+
+
+def _name(config: S3Config, part: LivePart) -> str:
+    return f"s3://{config.bucket}/{fact_part_prefix(config, part.sales_month, part.store_id, part.batch_key)}"

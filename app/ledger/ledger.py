@@ -1,0 +1,217 @@
+"""The ledger: states of files, batches, attempts and parts, and every transition between them.
+
+Each method is one transaction; the writing ones first prove our epoch (design: D5). Work is found by state, never by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from app.ledger import attempt_plan, claims, isolate, operations
+from app.ledger.ownership import check_epoch
+from app.ledger.records import Attempt, FileState, Outcome, SourceFile, identity_of
+from app.mysql.database import Database, Row, Tx
+from app.s3.read import ObjectVersion
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """The ledger under one epoch."""
+
+    def __init__(self, db: Database, epoch: int) -> None:
+        self.db = db
+        self.epoch = epoch
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in one transaction that begins with the proof of our epoch; Transient errors are retried.
+
+        Raises:
+            OwnershipError: a newer instance has taken over; nothing was written.
+        """
+
+        def fenced(tx: Tx) -> T:
+            check_epoch(tx, self.epoch)
+            return work(tx)
+
+        return self.db.run(fenced)
+
+    # -- discovery and planning (the planner process) ---------------------------------------------------------------
+
+    def discover(self, versions: Sequence[ObjectVersion]) -> int:
+        """Insert the object versions that the ledger does not know yet. Returns how many are new."""
+        by_identity = {identity_of(version): version for version in versions}
+        return self.write(lambda tx: claims.insert_new(tx, by_identity)) if by_identity else 0
+
+    def claimable(self, max_files: int) -> tuple[int, int]:
+        """Count the discovered files (up to `max_files`) and their bytes."""
+        sql = "SELECT size_bytes FROM source_file WHERE state = 'DISCOVERED' ORDER BY id LIMIT %s"
+        rows = self.db.single(lambda tx: tx.rows(sql, (max_files,)))
+        return len(rows), sum(int(row["size_bytes"]) for row in rows)
+
+    def has_backlog(self, max_files: int) -> bool:
+        """Tell whether files wait that no batch has claimed yet, or a batch of as many files as one may have is under way."""
+        open_batch = "state IN ('PLANNED', 'STARTED') AND files >= %s"
+        sql = (
+            "SELECT EXISTS(SELECT 1 FROM source_file WHERE state = 'DISCOVERED')"
+            f" OR EXISTS(SELECT 1 FROM micro_batch WHERE {open_batch}) AS found"
+        )
+        return bool(self.db.single(lambda tx: tx.scalar(sql, (max_files,))))
+
+    def next_batch(self, after: int) -> int | None:
+        """Return the first uncommitted batch behind `after` that was planned earlier but never handed out."""
+        sql = "SELECT MIN(id) FROM micro_batch WHERE id > %s AND state IN ('PLANNED', 'STARTED')"
+        found = self.db.single(lambda tx: tx.scalar(sql, (after,)))
+        return int(found) if found is not None else None
+
+    def last_batch(self) -> int:
+        """Return the newest batch number, 0 when there is none."""
+        return int(self.db.single(lambda tx: tx.scalar("SELECT COALESCE(MAX(id), 0) FROM micro_batch")))
+
+    def claim_files(self, max_files: int, max_bytes: int) -> int | None:
+        """Plan a batch: claim discovered files of distinct keys, oldest first, bounded by files and bytes (at least one)."""
+        if not self._has_some("source_file WHERE state = 'DISCOVERED'"):
+            return None
+        return self.write(lambda tx: claims.claim_files(tx, max_files, max_bytes))
+
+    def claim_operation(self) -> int | None:
+        """Plan a batch that executes the oldest requested operation."""
+        if not self._has_some("file_operation WHERE state = 'REQUESTED'"):
+            return None
+        return self.write(claims.claim_operation)
+
+    def _has_some(self, which: str) -> bool:
+        """Tell by one round trip whether a look at `which` is worth a transaction: most looks of an idle stream are not."""
+        return bool(self.db.single(lambda tx: tx.scalar(f"SELECT EXISTS(SELECT 1 FROM {which})")))
+
+    # -- one batch --------------------------------------------------------------------------------------------------
+
+    def unfinished(self) -> list[int]:
+        """Return the numbers of all planned, uncommitted batches in order."""
+        sql = "SELECT id FROM micro_batch WHERE state IN ('PLANNED', 'STARTED') ORDER BY id"
+        return [int(row["id"]) for row in self.db.single(lambda tx: tx.rows(sql))]
+
+    def begin(self, batch_id: int, contract_hash: str) -> Attempt | None:
+        """Start a new attempt at a batch. Returns None when the batch is already finished."""
+        return self.write(lambda tx: claims.begin(tx, batch_id, self.epoch, contract_hash))
+
+    def dead_attempts(self, alive: str | None) -> list[str]:
+        """Return the keys of open attempts other than `alive`: their leftovers must go.
+
+        Read as the owner: a zombie must not take its successor's attempt for a dead one and delete what that is writing.
+        """
+        sql = "SELECT batch_key FROM batch_attempt WHERE state = 'OPEN' AND batch_key <> %s"
+        return [row["batch_key"] for row in self.write(lambda tx: tx.rows(sql, (alive or "",)))]
+
+    def files_in_force(self, digests: set[bytes], but: Collection[int]) -> dict[bytes, int]:
+        """Return which of these contents already count in the marts by other files than `but`: digest -> the first file that holds it."""
+        if not digests:
+            return {}
+        known = f"content_digest IN ({', '.join(['%s'] * len(digests))}) AND in_force = 1 AND rows_read > 0"
+        other = f" AND id NOT IN ({', '.join(['%s'] * len(but))})" if but else ""
+        # Left to itself the optimizer may scan the history, while its statistics are older than the table.
+        sql = f"SELECT content_digest, MIN(id) AS id FROM source_file FORCE INDEX (by_content) WHERE {known}{other} GROUP BY content_digest"
+        return {bytes(row["content_digest"]): int(row["id"]) for row in self.db.single(lambda tx: tx.rows(sql, [*digests, *but]))}
+
+    def drop_files(self, attempt: Attempt, states: Mapping[int, FileState]) -> None:
+        """Take files whose booked version is no longer there (OVERWRITTEN, GONE) out of a batch; nothing of them is loaded."""
+        self.write(lambda tx: claims.drop_files(tx, attempt, states))
+
+    def plan_outcome(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Write down what the attempt is about to create on S3 and in the final transaction, so that leftovers are known by name."""
+        self.write(lambda tx: attempt_plan.plan_outcome(tx, attempt, outcome))
+
+    def fail(self, attempt: Attempt, error: str, *, is_counted: bool) -> int:
+        """Note a failed attempt, and count it where the batch itself may be the cause. Returns how often it was counted."""
+
+        def count(tx: Tx) -> int:
+            sql = "UPDATE micro_batch SET failures = failures + %s, error = %s WHERE id = %s"
+            tx.execute(sql, (int(is_counted), error[:2000], attempt.batch_id))
+            tx.execute("UPDATE batch_attempt SET error = %s WHERE batch_key = %s", (error[:2000], attempt.batch_key))
+            return int(tx.scalar("SELECT failures FROM micro_batch WHERE id = %s", (attempt.batch_id,)))
+
+        return self.write(count)
+
+    def isolate(self, batch_id: int, error: str, limit: int) -> str | None:
+        """Close in on what makes a batch fail, once it has failed `limit` times: see `ledger_isolation.isolate`."""
+        return self.write(lambda tx: isolate.isolate(tx, batch_id, error[:2000], limit))
+
+    def bury(self, batch_key: str) -> None:
+        """Mark a dead attempt whose leftovers on S3 and in the stage tables are gone."""
+
+        def mark(tx: Tx) -> None:
+            sql = "UPDATE fact_part SET state = 'DELETED', dead_at = UTC_TIMESTAMP(6) WHERE batch_key = %s AND state = 'PLANNED'"
+            tx.execute(sql, (batch_key,))
+            for table in ("quarantine_part", "pending_part"):
+                tx.execute(f"UPDATE {table} SET state = 'DEAD' WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,))
+            for table in ("pending_key", "batch_file", *attempt_plan.FINDINGS):
+                tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (batch_key,))
+            tx.execute(
+                "UPDATE batch_attempt SET state = 'DEAD', ended_at = UTC_TIMESTAMP(6) WHERE batch_key = %s AND state = 'OPEN'", (batch_key,)
+            )
+
+        self.write(mark)
+
+    def planned_parts(self, batch_key: str) -> dict[str, list[Row]]:
+        """Return the parts that an attempt planned to write and that never became live, by table."""
+
+        def read(tx: Tx) -> dict[str, list[Row]]:
+            sql = "SELECT * FROM {} WHERE batch_key = %s AND state IN ('PLANNED', 'DEAD', 'DELETED')"
+            return {table: tx.rows(sql.format(table), (batch_key,)) for table in attempt_plan.PARTS}
+
+        return self.db.run(read)
+
+    def staged_keys(self, tables: Sequence[str]) -> set[str]:
+        """Return the batch keys that have rows in these stage tables."""
+        sql = " UNION ".join(f"SELECT DISTINCT batch_key FROM {table}" for table in tables)
+        return {row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql))}
+
+    # -- pending rows -----------------------------------------------------------------------------------------------
+
+    def pending_parts(self, operation_id: int) -> list[str]:
+        """Return the batch keys of the waiting parts that a RELEASE consumes."""
+        sql = "SELECT batch_key FROM pending_part WHERE operation_id = %s AND state = 'WAITING' ORDER BY batch_key"
+        return [row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql, (operation_id,)))]
+
+    def consumed_parts(self, limit: int) -> list[str]:
+        """Return the batch keys of pending parts whose rows were released and whose Parquet is still there."""
+        sql = "SELECT batch_key FROM pending_part WHERE state = 'CONSUMED' AND deleted_at IS NULL ORDER BY batch_key LIMIT %s"
+        return [row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
+
+    def pending_part_deleted(self, batch_key: str) -> None:
+        """Note that a consumed part's Parquet is gone."""
+        self.write(lambda tx: tx.execute("UPDATE pending_part SET deleted_at = UTC_TIMESTAMP(6) WHERE batch_key = %s", (batch_key,)))
+
+    def request_release(self, joins: Mapping[str, tuple[str, str]], max_parts: int) -> int | None:
+        """Request a RELEASE of waiting parts of which a wanted key is in its dimension table by now; one at a time.
+
+        Args:
+            joins: dimension name -> (table, key column).
+            max_parts: most parts that one RELEASE takes.
+        """
+        if not self._has_some("pending_part WHERE state = 'WAITING' AND operation_id IS NULL"):
+            return None
+        return self.write(lambda tx: claims.request_release(tx, joins, max_parts))
+
+    # -- archive ----------------------------------------------------------------------------------------------------
+
+    def archive_due(self, limit: int) -> list[SourceFile]:
+        """Return finished files whose object still waits to be moved, oldest first."""
+        sql = f"SELECT {operations.PLACE} FROM source_file f WHERE f.archive_due = 1 ORDER BY f.id LIMIT %s"
+        return [operations.current_object(row) for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
+
+    def archived(self, file_id: int, key: str | None, etag: str | None) -> None:
+        """Note that an object has been moved to `key`; None when its version was no longer there to be moved.
+
+        Raises:
+            OwnershipError: a newer instance has taken over; nothing was written.
+        """
+        # One statement with the proof of our epoch in it, as every object has one of its own.
+        sql = (
+            "UPDATE source_file SET archive_due = 0, archived_at = IF(%s IS NULL, NULL, UTC_TIMESTAMP(6)),"
+            " archived_key = %s, archived_etag = %s WHERE id = %s AND (SELECT epoch FROM stream_owner WHERE id = 1) = %s"
+        )
+        encoded = key.encode() if key else None
+        if not self.db.single(lambda tx: tx.execute(sql, (encoded, encoded, etag, file_id, self.epoch))):
+            self.db.run(lambda tx: check_epoch(tx, self.epoch))

@@ -1,0 +1,200 @@
+"""Operations in the ledger: what one is about when an attempt begins, what is taken out for it, and requests for new ones.
+
+Every function runs inside a transaction. A request needs no epoch: it only asks, and the owner of the source does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC
+
+from app.ledger.records import FileState, LivePart, Operation, OperationKind, SourceFile
+from app.mysql.database import Row, Tx
+from app.s3.read import NOT_NOTED, ObjectVersion
+
+PAGE = 500
+# A part with more rows is large enough for any reader, and is not written again to be merged with others.
+SMALL_PART_ROWS = 1_000_000
+PLACE = (
+    "f.id, f.bucket, f.object_key, f.etag, f.version_id, f.size_bytes, f.last_modified, f.state, f.finished_at,"
+    " f.archived_key, f.archived_etag"
+)
+# Only what stands in the archive, or still waits for its move, can be read again.
+HAS_OBJECT = "(f.archived_key IS NOT NULL OR f.archive_due = 1)"
+FINAL = f"f.state NOT IN ('{FileState.DISCOVERED}', '{FileState.CLAIMED}')"
+
+# What a file must be for an operation to be done to it, and what is said of one that is not: something came first.
+CONDITIONS = {
+    OperationKind.RETRACT: ("f.in_force = 1", "it does not count in the marts any more"),
+    OperationKind.REPLAY: (f"{FINAL} AND {HAS_OBJECT}", "it has no object any more that could be read again"),
+    OperationKind.MEND: ("f.in_force = 1 AND f.batch_id = o.read_batch", "its rejected rows are not those any more that were mended"),
+}
+
+
+def load(tx: Tx, operation_id: int) -> tuple[Operation, tuple[SourceFile, ...]]:
+    """Return an operation as it stands now, and the objects that it reads.
+
+    A file that was retracted or moved by an earlier operation is seen as that one left it.
+    """
+    row = tx.row("SELECT id, kind FROM file_operation WHERE id = %s", (operation_id,))
+    assert row is not None, f"operation {operation_id} was claimed"
+    kind = OperationKind(row["kind"])
+    if kind == OperationKind.COMPACT:
+        found = tx.rows("SELECT sales_month, store_id FROM operation_partition WHERE operation_id = %s", (operation_id,))
+        return Operation(operation_id, kind, partitions=tuple((r["sales_month"], int(r["store_id"])) for r in found)), ()
+    if kind not in CONDITIONS:
+        return Operation(operation_id, kind), ()
+    condition, why_not = CONDITIONS[kind]
+    rows = _files(tx, operation_id, condition)
+    ids = tuple(int(row["id"]) for row in rows)
+    _note_others(tx, operation_id, ids, why_not)
+    if kind == OperationKind.RETRACT:
+        return Operation(operation_id, kind, ids), ()
+    read = _mended_object if kind == OperationKind.MEND else current_object
+    return Operation(operation_id, kind, ids), tuple(read(row) for row in rows)
+
+
+def _note_others(tx: Tx, operation_id: int, ids: tuple[int, ...], why: str) -> None:
+    """Note of the other files of an operation that nothing is done to them."""
+    found = tx.rows("SELECT file_id FROM operation_file WHERE operation_id = %s AND note IS NULL", (operation_id,))
+    skip_files(tx, operation_id, dict.fromkeys({int(row["file_id"]) for row in found} - set(ids), why))
+
+
+def _files(tx: Tx, operation_id: int, condition: str) -> list[Row]:
+    sql = (
+        f"SELECT {PLACE}, o.mended_key, o.mended_etag, o.mended_bytes FROM operation_file o JOIN source_file f ON f.id = o.file_id"
+        f" WHERE o.operation_id = %s AND o.note IS NULL AND {condition} ORDER BY f.id"
+    )
+    return tx.rows(sql, (operation_id,))
+
+
+def current_object(row: Row) -> SourceFile:
+    """Return a file with its object where it lies by now: in the archive, or still in the source prefix."""
+    dropped = bytes(row["object_key"]).decode()
+    is_archived = row["archived_key"] is not None
+    version = ObjectVersion(
+        bucket=row["bucket"],
+        key=bytes(row["archived_key"]).decode() if is_archived else dropped,
+        etag=row["archived_etag"] if is_archived else row["etag"],
+        size=int(row["size_bytes"]),
+        last_modified=NOT_NOTED if is_archived else row["last_modified"].replace(tzinfo=UTC),
+        version_id=None if is_archived else row["version_id"],
+    )
+    return SourceFile(int(row["id"]), version, row["state"], row["finished_at"], origin=dropped)
+
+
+def _mended_object(row: Row) -> SourceFile:
+    version = ObjectVersion(
+        bucket=row["bucket"],
+        key=bytes(row["mended_key"]).decode(),
+        etag=row["mended_etag"],
+        size=int(row["mended_bytes"]),
+        last_modified=NOT_NOTED,
+    )
+    return SourceFile(int(row["id"]), version, row["state"], row["finished_at"], origin=bytes(row["object_key"]).decode())
+
+
+def skip_files(tx: Tx, operation_id: int, notes: Mapping[int, str]) -> None:
+    """Note why an operation does nothing to some of its files."""
+    for file_id, note in notes.items():
+        tx.execute("UPDATE operation_file SET note = %s WHERE operation_id = %s AND file_id = %s", (note[:2000], operation_id, file_id))
+
+
+def moved_since(tx: Tx, files: Iterable[SourceFile]) -> set[int]:
+    """Return the files whose object the ledger knows at another place than these say."""
+    by_id = {file.id: file for file in files}
+    rows = [
+        row for page in pages(sorted(by_id)) for row in tx.rows(f"SELECT {PLACE} FROM source_file f WHERE f.id IN ({marks(page)})", page)
+    ]
+    return {int(row["id"]) for row in rows if current_object(row).version.key != by_id[int(row["id"])].version.key}
+
+
+def in_force(tx: Tx, file_ids: Collection[int]) -> dict[int, int]:
+    """Return which of these files count in the marts, with their loaded rows."""
+    sql = "SELECT id, rows_loaded FROM source_file WHERE in_force = 1 AND id IN ({})"
+    return {int(row["id"]): int(row["rows_loaded"]) for page in pages(file_ids) for row in tx.rows(sql.format(marks(page)), page)}
+
+
+def predecessors(tx: Tx, file_ids: Collection[int]) -> dict[int, int]:
+    """Return the earlier versions, of the same key, that are in force: old file -> the newest of these files that has its key."""
+    sql = (
+        "SELECT o.id AS old, MAX(n.id) AS new FROM source_file n JOIN source_file o ON o.object_key = n.object_key AND o.bucket = n.bucket"
+        " WHERE n.id IN ({}) AND o.in_force = 1 AND o.id < n.id GROUP BY o.id"
+    )
+    return {int(row["old"]): int(row["new"]) for page in pages(file_ids) for row in tx.rows(sql.format(marks(page)), page)}
+
+
+def successors(tx: Tx, file_ids: Collection[int]) -> dict[int, int]:
+    """Return the later versions, of the same key, that are in force: file -> the newest later one."""
+    sql = (
+        "SELECT o.id AS old, MAX(n.id) AS new FROM source_file o JOIN source_file n ON n.object_key = o.object_key AND n.bucket = o.bucket"
+        " WHERE o.id IN ({}) AND n.in_force = 1 AND n.id > o.id GROUP BY o.id"
+    )
+    return {int(row["old"]): int(row["new"]) for page in pages(file_ids) for row in tx.rows(sql.format(marks(page)), page)}
+
+
+def holding_parts(tx: Tx, file_ids: Collection[int]) -> list[LivePart]:
+    """Return the live parts that may hold rows of these files: those of the batches that read them or moved their rows."""
+    keys: set[str] = set()
+    for page in pages(file_ids):
+        sql = (
+            f"SELECT b.batch_key FROM source_file f JOIN micro_batch b ON b.id = f.batch_id WHERE f.id IN ({marks(page)})"
+            f" UNION SELECT batch_key FROM batch_file WHERE file_id IN ({marks(page)})"
+        )
+        keys |= {row["batch_key"] for row in tx.rows(sql, [*page, *page]) if row["batch_key"]}
+    return [part for page in pages(sorted(keys)) for part in _live(tx, f"batch_key IN ({marks(page)})", page)]
+
+
+def small_parts(tx: Tx, partitions: Iterable[tuple[str, int]]) -> list[LivePart]:
+    """Return the live parts of some partitions that are worth merging."""
+    condition = "sales_month = %s AND store_id = %s AND row_count < %s"
+    return [part for month, store in partitions for part in _live(tx, condition, (month, store, SMALL_PART_ROWS))]
+
+
+def _live(tx: Tx, condition: str, args: Sequence[object]) -> list[LivePart]:
+    sql = f"SELECT batch_key, sales_month, store_id, row_count, amount FROM fact_part WHERE state = 'LIVE' AND {condition}"
+    return [LivePart(r["batch_key"], r["sales_month"], int(r["store_id"]), int(r["row_count"]), r["amount"]) for r in tx.rows(sql, args)]
+
+
+def waiting_parts(tx: Tx, file_ids: Collection[int]) -> tuple[str, ...]:
+    """Return the batch keys of the waiting parts that hold rows of these files."""
+    sql = (
+        "SELECT DISTINCT p.batch_key FROM pending_part p JOIN pending_key k ON k.batch_key = p.batch_key"
+        " WHERE p.state = 'WAITING' AND k.file_id IN ({})"
+    )
+    return tuple(sorted({row["batch_key"] for page in pages(file_ids) for row in tx.rows(sql.format(marks(page)), page)}))
+
+
+def rejected_parts(tx: Tx, file_ids: Collection[int]) -> list[Row]:
+    """Return the quarantine's parts that may hold rejected rows of these files: batch_key, load_date, reason."""
+    sql = (
+        "SELECT DISTINCT q.batch_key, q.load_date, q.reason FROM source_file f JOIN micro_batch b ON b.id = f.batch_id"
+        " JOIN quarantine_part q ON q.batch_key = b.batch_key WHERE q.state = 'LIVE' AND f.id IN ({})"
+    )
+    return [row for page in pages(file_ids) for row in tx.rows(sql.format(marks(page)), page)]
+
+
+def request(tx: Tx, kind: OperationKind, requested_by: str, detail: str) -> int:
+    """Insert a requested operation; returns its number."""
+    return tx.insert(
+        "INSERT INTO file_operation (kind, requested_by, requested_at, detail) VALUES (%s, %s, UTC_TIMESTAMP(6), %s)",
+        (kind, requested_by[:255], detail[:2000]),
+    )
+
+
+def request_for_files(tx: Tx, kind: OperationKind, file_ids: Sequence[int], requested_by: str) -> int:
+    """Request an operation on some files; returns its number."""
+    operation = request(tx, kind, requested_by, f"{len(file_ids)} files")
+    tx.executemany("INSERT INTO operation_file (operation_id, file_id) VALUES (%s, %s)", [(operation, file_id) for file_id in file_ids])
+    return operation
+
+
+def pages(ids: Collection[object]) -> list[list[object]]:
+    """Cut a collection into lists that fit into one statement."""
+    whole = list(ids)
+    return [whole[at : at + PAGE] for at in range(0, len(whole), PAGE)]
+
+
+def marks(page: Sequence[object]) -> str:
+    """Return the place holders of a list of values."""
+    return ", ".join(["%s"] * len(page))

@@ -1,0 +1,43 @@
+"""MySQL for Spark: the options of its JDBC source and sink, with the same certificate checks as every other connection."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from app.config.load import MySqlConfig
+from app.mysql.truststore import TYPE, trust_store
+
+
+def jdbc_options(config: MySqlConfig) -> dict[str, str]:
+    """Return the options of Spark's JDBC source and sink for this database; `password` is redacted by Spark wherever it shows options.
+
+    Raises:
+        ConfigError: the CA file cannot be read.
+    """
+    ssl_mode = {"off": "DISABLED", "required": "REQUIRED", "verify": "VERIFY_IDENTITY"}[config.tls]
+    settings = {
+        "rewriteBatchedStatements": "true",
+        "useServerPrepStmts": "false",
+        "connectionTimeZone": "UTC",
+        "characterEncoding": "UTF-8",
+        "sslMode": ssl_mode,
+        "allowPublicKeyRetrieval": "true",
+        "connectTimeout": str(config.connect_timeout_seconds * 1000),
+        "tinyInt1isBit": "false",
+        **_jdbc_trust(config),
+    }
+    query = "&".join(f"{name}={value}" for name, value in settings.items())
+    return {
+        "url": f"jdbc:mysql://{config.host}:{config.port}/{config.database}?{query}",
+        "driver": "com.mysql.cj.jdbc.Driver",
+        "user": config.user,
+        "password": config.password.get_secret_value(),
+    }
+
+
+def _jdbc_trust(config: MySqlConfig) -> dict[str, str]:
+    """Name the trust store of `mysql.tls_ca`, on this machine (see truststore); without one the driver asks the JVM's own CAs."""
+    if config.tls != "verify" or config.tls_ca is None:
+        return {}
+    # Decoded twice: by the driver as a property of its URL, by the JVM as a URL of its own.
+    return {"trustCertificateKeyStoreUrl": quote(trust_store(config.tls_ca).as_uri()), "trustCertificateKeyStoreType": TYPE}

@@ -1,0 +1,114 @@
+"""The database schema: numbered SQL files applied once each, by yoyo-migrations, and the sample dimensions."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.config.load import MySqlConfig
+from app.errors import MySqlError
+from app.mysql.database import Database, Tx, connect_plainly
+from app.mysql.errors import translated
+
+if TYPE_CHECKING:
+    from yoyo.backends.base import DatabaseBackend
+    from yoyo.migrations import MigrationList
+
+log = logging.getLogger(__name__)
+
+SQL_FOLDER = Path(__file__).resolve().parents[2] / "scripts" / "sql"
+SEED_FILE = SQL_FOLDER / "seed_dimensions.sql"
+MIGRATIONS_TABLE = "schema_migration"
+NO_SUCH_TABLE = 1146
+
+
+def _migrations() -> MigrationList:
+    from yoyo import read_migrations
+
+    return read_migrations(str(SQL_FOLDER)).filter(lambda migration: migration.id[:1].isdigit())
+
+
+def apply_migrations(config: MySqlConfig) -> list[str]:
+    """Apply the SQL files that the database does not have yet, in order. Returns their names.
+
+    Raises:
+        MySqlError: a statement is refused; the files before it stay applied.
+        MySqlUnavailable: the server does not answer.
+    """
+    Database(config).connect().close()
+    with translated(f"mysql.database={config.database}"):
+        backend = _backend(config)
+        with backend.lock():
+            todo = backend.to_apply(_migrations())
+            names = [migration.id for migration in todo]
+            backend.apply_migrations(todo)
+    return names
+
+
+def _backend(config: MySqlConfig) -> DatabaseBackend:
+    """Open yoyo's connection as `mysql.tls` asks for it: yoyo's own addresses cannot name the system's CAs."""
+    from yoyo.backends.core.mysql import MySQLBackend
+    from yoyo.connections import DatabaseURI
+
+    class Backend(MySQLBackend):  # type: ignore[misc]  # yoyo has no types
+        def connect(self, _: DatabaseURI) -> Any:
+            return connect_plainly(config)
+
+    address = DatabaseURI("mysql", config.user, None, config.host, config.port, config.database, {})
+    backend = Backend(address, MIGRATIONS_TABLE)
+    backend.init_database()
+    return backend
+
+
+def pending_migrations(db: Database) -> list[str]:
+    """Return the names of the SQL files that the database has not seen.
+
+    Raises:
+        MySqlError: the database was never initialised, or refuses us.
+        MySqlUnavailable: the server does not answer.
+    """
+    known = [path.stem for path in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
+    try:
+        applied = {row["migration_id"] for row in db.run(lambda tx: tx.rows(f"SELECT migration_id FROM {MIGRATIONS_TABLE}"))}
+    except MySqlError as exc:
+        if exc.number != NO_SUCH_TABLE:
+            raise
+        raise MySqlError(f"database {db.config.database} has no ledger tables", cure="run ./spark-submit.sh init-db") from exc
+    return [name for name in known if name not in applied]
+
+
+def require_current(db: Database) -> None:
+    """Check that the database is at this version's level.
+
+    Raises:
+        MySqlError: SQL files are missing; they are named.
+    """
+    missing = pending_migrations(db)
+    if missing:
+        raise MySqlError(f"database {db.config.database} lacks {', '.join(missing)}", cure="run ./spark-submit.sh init-db")
+
+
+def seed_dimensions(db: Database, bucket: str, location: str) -> int:
+    """Load the sample dimensions and name the bucket (if there is one) in s3_bucket_info; rows that exist stay.
+
+    Returns the number of statements run.
+    """
+    import sqlparse
+
+    statements = [
+        text for text in sqlparse.split(SEED_FILE.read_text(encoding="utf-8")) if sqlparse.format(text, strip_comments=True).strip(" ;\n")
+    ]
+
+    def load(tx: Tx) -> None:
+        for statement in statements:
+            tx.execute(statement.rstrip(";"))
+        if bucket and not tx.scalar("SELECT 1 FROM s3_bucket_info WHERE bucket_name = %s AND file_location = %s", (bucket, location)):
+            tx.execute(
+                "INSERT INTO s3_bucket_info (bucket_name, file_location, created_date, updated_date, status)"
+                " VALUES (%s, %s, UTC_TIMESTAMP(), UTC_TIMESTAMP(), 'active')",
+                (bucket, location),
+            )
+
+    db.run(load)
+    return len(statements)

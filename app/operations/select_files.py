@@ -1,0 +1,158 @@
+"""What people ask for: which files an operation is about, whether it can be done to them, and the request in the ledger.
+
+A request is carried out by the running stream, or by the next `run`. It is cut into operations that are no larger than a micro-batch
+may be; each of them is done exactly once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.config.load import Config
+from app.errors import UsageError
+from app.ledger.operations import request_for_files, successors
+from app.ledger.records import FileState, OperationKind
+from app.mysql.database import Database, Row
+from app.views.text import printable
+
+_FILE = (
+    "SELECT f.id, f.object_key, f.state, f.in_force, f.size_bytes, f.rows_loaded, f.rows_pending, f.archived_key, f.archived_at,"
+    " f.archive_due, f.batch_id FROM source_file f"
+)
+# Names in one refusal.
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which files a command is about: by name, or all that fulfil its conditions.
+
+    Attributes:
+        names: ids, keys, or keys below the source prefix.
+        states: only files in one of these states.
+        since: only files finished since then (UTC), or not yet.
+        like: only keys below the source prefix that match this SQL pattern (% and _), letter case included.
+    """
+
+    names: tuple[str, ...] = ()
+    states: tuple[FileState, ...] = ()
+    since: datetime | None = None
+    like: str | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One file that an operation can be done to."""
+
+    id: int
+    key: str
+    size: int
+    rows_loaded: int
+    rows_pending: int
+
+
+def choose(db: Database, config: Config, kind: OperationKind, choice: Choice, *, replaces: bool) -> list[Chosen]:
+    """Return the files of a choice that the operation can be done to, by id.
+
+    `replaces` tells whether the contract lets a file take the place of an earlier one of its name. Of files that are named one by one
+    all must be possible; of all others those are taken that are.
+
+    Raises:
+        UsageError: no such file, or nothing can be done to one that was named.
+    """
+    rows = [_named(db, config, kind, name) for name in choice.names] if choice.names else _matching(db, config, kind, choice)
+    later = db.run(lambda tx: successors(tx, [row["id"] for row in rows])) if replaces else {}
+    refused = {row["id"]: why for row in rows if (why := _obstacle(kind, row, later.get(row["id"])))}
+    if refused and choice.names:
+        listed = "; ".join(f"file {file_id} {why}" for file_id, why in list(refused.items())[:SHOWN])
+        raise UsageError(listed, cure="see ./spark-submit.sh file ID")
+    found = {
+        int(row["id"]): Chosen(
+            int(row["id"]),
+            bytes(row["object_key"]).decode(),
+            int(row["size_bytes"]),
+            int(row["rows_loaded"]) * int(row["in_force"]),
+            int(row["rows_pending"]) * int(row["in_force"]),
+        )
+        for row in rows
+        if row["id"] not in refused
+    }
+    return [found[file_id] for file_id in sorted(found)]
+
+
+def _named(db: Database, config: Config, kind: OperationKind, name: str) -> Row:
+    """Return the file of an id or a key; of several versions of a key the only one that the operation can be done to."""
+    if name.isascii() and name.isdigit():
+        rows = db.run(lambda tx: tx.rows(f"{_FILE} WHERE f.id = %s", (int(name),)))
+    else:
+        keys = (name.encode(errors="surrogateescape"), (config.s3.source_prefix + name).encode(errors="surrogateescape"))
+        rows = db.run(lambda tx: tx.rows(f"{_FILE} WHERE f.object_key IN (%s, %s) ORDER BY f.id DESC", keys))
+    if not rows:
+        raise UsageError(f"no file has the id or key '{printable(name)}'", cure="see ./spark-submit.sh files")
+    possible = [row for row in rows if not _obstacle(kind, row, None)]
+    if len(possible) > 1:
+        listed = ", ".join(f"{row['id']} ({row['state']})" for row in possible[:SHOWN])
+        raise UsageError(f"'{printable(name)}' was dropped several times, as files {listed}", cure="give the id")
+    return (possible or rows)[0]
+
+
+def _matching(db: Database, config: Config, kind: OperationKind, choice: Choice) -> list[Row]:
+    # What somebody took out or replaced comes back only when it is asked for by name.
+    counting = "f.in_force = 1" if kind == OperationKind.RETRACT else "(f.in_force = 1 OR f.state <> 'COMMITTED')"
+    condition, values = matching(choice, config.s3.source_prefix)
+    sql = f"{_FILE} WHERE {counting} AND f.state NOT IN ('DISCOVERED', 'CLAIMED') AND {condition} ORDER BY f.id"
+    return db.run(lambda tx: tx.rows(sql, values))
+
+
+def matching(choice: Choice, source_prefix: str) -> tuple[str, list[object]]:
+    """Return the SQL condition on `source_file f` that states, time and pattern of a choice come to, and its values."""
+    conditions = ["1 = 1"]
+    values: list[object] = []
+    if choice.states:
+        conditions.append(f"f.state IN ({', '.join(['%s'] * len(choice.states))})")
+        values += choice.states
+    if choice.since is not None:
+        conditions.append("(f.finished_at >= %s OR f.finished_at IS NULL)")
+        values.append(choice.since)
+    if choice.like is not None:
+        # An argument that is no text matches nothing: keys are UTF-8.
+        pattern = _escaped(source_prefix) + choice.like.encode(errors="replace").decode()
+        beginning = re.split(r"[%_\\]", choice.like, maxsplit=1)[0]
+        # The bytes alone would make _ one byte; the beginning by bytes lets the index on keys find the others.
+        conditions += ["f.object_key LIKE %s", "CONVERT(f.object_key USING utf8mb4) COLLATE utf8mb4_bin LIKE %s"]
+        values += [_escaped(source_prefix + beginning).encode(errors="replace") + b"%", pattern]
+    return " AND ".join(conditions), values
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([%_\\])", r"\\\1", text)
+
+
+def _obstacle(kind: OperationKind, row: Row, later: int | None) -> str | None:
+    """Say why an operation can do nothing to a file; None where it can."""
+    if row["state"] in (FileState.DISCOVERED, FileState.CLAIMED):
+        return f"is {row['state']}: it is not loaded yet"
+    if kind == OperationKind.RETRACT:
+        return None if row["in_force"] else f"does not count in the marts ({row['state']})"
+    if row["archived_key"] is None and not row["archive_due"]:
+        if row["archived_at"] is not None:
+            return "has no object any more: clean has deleted it from the archive"
+        return f"has no object that could be read again ({row['state']})"
+    return f"was superseded by file {later}: retract that one first" if later is not None else None
+
+
+def request_files(db: Database, config: Config, kind: OperationKind, files: Sequence[Chosen], requested_by: str) -> list[int]:
+    """Request an operation on files, cut as micro-batches are; all or nothing. Returns the numbers of the operations."""
+    groups: list[list[int]] = []
+    size = 0
+    for file in files:
+        limits = config.stream
+        if not groups or len(groups[-1]) >= limits.max_files_per_trigger or size + file.size > limits.max_bytes_per_trigger:
+            groups.append([])
+            size = 0
+        groups[-1].append(file.id)
+        size += file.size
+    return db.run(lambda tx: [request_for_files(tx, kind, group, requested_by) for group in groups])

@@ -1,0 +1,236 @@
+"""CSV records: bytes in, Arrow record batches out. Pure; the quote rule is that of docs/decisions/0002-scan.md.
+
+Pieces of whole lines that are clean go through Arrow's vectorised reader, everything else through a careful one in Python. Both
+give the same rows, and how the bytes are cut into chunks never shows in the result: tests/unit/test_records.py holds that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+
+from app.parsing.record_rules import LONG_LINE_KEPT, Limits, find_record, long_row, row_of
+from app.parsing.rows import Layout, Row, batch_of_cells, batch_of_rows
+
+# One bad row makes this much go through the careful path: about 5 ms.
+PIECE_BYTES = 64 << 10
+# Below this the careful path is the faster one: a call of Arrow's reader costs 0.3 to 1 ms whatever it reads.
+SMALL_BYTES = 2 << 10
+_BLANKS = b" \t\r"
+_BOM = b"\xef\xbb\xbf"
+_BLANK_LINE = re.compile(rb"^[ \t\r]*$", re.MULTILINE)
+
+
+@lru_cache(maxsize=16)
+def _clean_quotes_pattern(delimiter: str) -> re.Pattern[bytes]:
+    """Match text in which every quote belongs to a well-formed quoted field without line breaks."""
+    mark = re.escape(delimiter.encode())
+    # Atomic groups: before 3.11.5 Python matches a possessive group that has to give up wrongly (gh-106052).
+    quoted = rb'(?<![^%b\n])"[^"\r\n]*+(?>(?:""[^"\r\n]*+)*)"(?![^%b\r\n])' % (mark, mark)
+    return re.compile(rb'(?>(?:[^"]*+' + quoted + rb")*)[^\"]*+")
+
+
+def read_clean(piece: bytes, layout: Layout, limits: Limits, first_line: int) -> pa.RecordBatch | None:
+    """Read whole lines at once; None unless every line is one good record."""
+    returns = piece.count(b"\r") if b"\r" in piece else 0
+    if b"\0" in piece or piece.startswith(_BOM) or (returns and returns != piece.count(b"\r\n")) or _has_long_line(piece, limits):
+        return None
+    if len(layout.names) == 1 and _BLANK_LINE.search(piece, 0, len(piece) - 1):
+        return None
+    lines = piece.count(b"\n")
+    try:
+        text = piece if layout.encoding == "utf-8" else piece.decode(layout.encoding).encode()
+        table = _read_arrow(text, layout)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    if table.num_rows != lines or (b'"' in piece and not _has_clean_quotes(piece, layout, table)):
+        return None
+    cells = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    return batch_of_cells(layout, first_line, cells, _raw_lines(text))
+
+
+def _has_clean_quotes(piece: bytes, layout: Layout, table: pa.Table) -> bool:
+    """Tell whether no quote is out of place, for text in which Arrow found one record of the right width in each line."""
+    quotes = piece.count(b'"')
+    # Counting takes half as long as the pattern where most fields are quoted, and twice as long where few are.
+    if quotes > len(piece) // 8 and _is_quoted_simply(piece, quotes, layout.delimiter.encode(), table):
+        return True
+    return _clean_quotes_pattern(layout.delimiter).fullmatch(piece) is not None
+
+
+def _is_quoted_simply(piece: bytes, quotes: int, mark: bytes, table: pa.Table) -> bool:
+    """Tell whether quotes are clean and no quoted field holds a quote, a delimiter or a line break.
+
+    Where there are no more delimiters than columns need, each one is a real one, and each quote must stand beside one.
+    """
+    # Arrow takes a quote that the last field of all leaves open as closed; the line break is then part of the field.
+    is_closed = "\n" not in table.column(table.num_columns - 1)[-1].as_py()
+    if not is_closed or piece.count(mark) != table.num_rows * (table.num_columns - 1):
+        return False
+    opening = piece.count(mark + b'"') + piece.count(b'\n"') + piece.startswith(b'"')
+    closing = piece.count(b'"' + mark) + piece.count(b'"\n') + (piece.count(b'"\r\n') if b"\r" in piece else 0)
+    return opening + closing == quotes
+
+
+def _has_long_line(piece: bytes, limits: Limits) -> bool:
+    at = 0
+    while len(piece) - at > limits.max_record_bytes:
+        at = piece.rfind(b"\n", at, at + limits.max_record_bytes + 1) + 1
+        if at == 0:
+            return True
+    return False
+
+
+def _read_arrow(text: bytes, layout: Layout) -> pa.Table:
+    names = [str(at) for at in range(len(layout.names))]
+    return arrow_csv.read_csv(
+        pa.py_buffer(text),
+        arrow_csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
+        arrow_csv.ParseOptions(delimiter=layout.delimiter),
+        arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+    )
+
+
+def _raw_lines(text: bytes) -> pa.Array:
+    """Return the lines of a text without their line breaks."""
+    codes = pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)])
+    breaks = pc.indices_nonzero(pc.equal(codes, pa.scalar(ord("\n"), pa.uint8())))
+    ends = pc.add(breaks, pa.scalar(1, pa.uint64())).cast(pa.int32())
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
+    lines = pa.StringArray.from_buffers(len(ends), offsets.buffers()[1], pa.py_buffer(text))
+    return pc.ascii_rtrim(lines, characters="\r\n")
+
+
+class RecordParser:
+    """Parses the bytes of one file, or of one byte range of it, as they come.
+
+    Attributes:
+        lines: physical lines taken so far; blank ones count.
+        rows: records found so far, the rejected ones among them.
+        consumed: bytes taken so far: where the next record begins.
+    """
+
+    def __init__(
+        self, layout: Layout, limits: Limits, *, first_line: int = 1, stop_at: int | None = None, small_bytes: int = SMALL_BYTES
+    ) -> None:
+        self.lines = 0
+        self.rows = 0
+        self.consumed = 0
+        self._layout = layout
+        self._limits = limits
+        self._first_line = first_line
+        self._stop_at = stop_at
+        self._small = small_bytes
+        self._data = b""
+        self._at = 0
+        self._is_last = False
+        # The beginning and the length so far of a line that is longer than a record may be.
+        self._long: bytes | None = None
+        self._long_bytes = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether what follows belongs to the next range."""
+        return self._stop_at is not None and self.consumed >= self._stop_at and self._long is None
+
+    def feed(self, data: bytes, *, is_last: bool = False) -> Iterator[pa.RecordBatch]:
+        """Take the next bytes and yield what is complete. Every feed must be read to its end; the last one says so."""
+        self._data = self._data[self._at :] + data
+        self._at = 0
+        self._is_last = is_last
+        is_padded = is_last and (self._long is not None or self._data != b"") and not self._data.endswith(b"\n")
+        if is_padded:
+            self._data += b"\n"
+        while self._at < len(self._data) and not self.is_done:
+            before = self._at
+            if self._long is not None:
+                yield from self._end_long_line()
+            elif (end := self._whole_lines_end()) > self._at:
+                yield from self._parse(end)
+            elif len(self._data) - self._at > self._limits.max_record_bytes:
+                self._long, self._long_bytes = b"", 0
+                continue
+            if self._at == before:
+                break
+        if is_padded and self._at == len(self._data):
+            self.consumed -= 1
+
+    def _whole_lines_end(self) -> int:
+        """Return the end of the last whole line that begins before `stop_at`."""
+        end = self._data.rfind(b"\n") + 1
+        if self._stop_at is not None:
+            stop = self._at + self._stop_at - self.consumed
+            if stop < end:
+                return self._data.index(b"\n", stop - 1) + 1
+        return end
+
+    def _parse(self, end: int) -> Iterator[pa.RecordBatch]:
+        if (batch := self._take_clean(end)) is not None:
+            yield batch
+            return
+        is_small = end - self._at <= PIECE_BYTES
+        while self._at < end:
+            cut = self._data.rfind(b"\n", self._at, min(self._at + PIECE_BYTES, end)) + 1 or self._data.index(b"\n", self._at) + 1
+            if not is_small and (batch := self._take_clean(cut)) is not None:
+                yield batch
+                continue
+            rows = list(self._take_carefully(cut))
+            if rows:
+                self.rows += len(rows)
+                yield batch_of_rows(self._layout, rows)
+            if self._at < cut:
+                return
+
+    def _take_clean(self, end: int) -> pa.RecordBatch | None:
+        if end - self._at < self._small:
+            return None
+        batch = read_clean(self._data[self._at : end], self._layout, self._limits, self._first_line + self.lines)
+        if batch is not None:
+            self.lines += batch.num_rows
+            self.rows += batch.num_rows
+            self._advance(end)
+        return batch
+
+    def _take_carefully(self, end: int) -> Iterator[Row]:
+        """Read the records that begin before `end`, one by one; fewer when the last one needs bytes that are not here yet."""
+        layout, limits, data = self._layout, self._limits, self._data
+        blanks = _BLANKS.replace(layout.delimiter.encode(), b"")
+        while self._at < end:
+            start, line = self._at, self._first_line + self.lines
+            line_end = data.index(b"\n", start)
+            if line_end - start > limits.max_record_bytes:
+                self._advance(line_end + 1)
+                yield long_row(line, data[start : min(line_end, start + LONG_LINE_KEPT)], line_end - start, layout)
+            elif not data[start:line_end].strip(blanks):
+                self._advance(line_end + 1)
+            else:
+                record = find_record(data, start, layout.delimiter, limits, width=len(layout.names), is_last=self._is_last)
+                if record is None:
+                    return
+                self._advance(record.stop)
+                yield row_of(record, data[start : record.stop - 1].removesuffix(b"\r"), line, layout)
+            self.lines += data.count(b"\n", start, self._at)
+
+    def _end_long_line(self) -> Iterator[pa.RecordBatch]:
+        """Drop a line that is longer than a record may be, as far as it is here."""
+        newline = self._data.find(b"\n", self._at)
+        end = newline if newline >= 0 else len(self._data)
+        self._long = (self._long or b"") + self._data[self._at : min(end, self._at + LONG_LINE_KEPT)]
+        self._long_bytes += end - self._at
+        self._advance(end)
+        if newline >= 0:
+            row = long_row(self._first_line + self.lines, self._long[:LONG_LINE_KEPT], self._long_bytes, self._layout)
+            self._long = None
+            self.lines += 1
+            self.rows += 1
+            self._advance(newline + 1)
+            yield batch_of_rows(self._layout, [row])
+
+    def _advance(self, to: int) -> None:
+        self.consumed += to - self._at
+        self._at = to

@@ -1,0 +1,58 @@
+"""What `status` shows: counts of the ledger, in a few indexed queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.mysql.database import Database, Row, Tx
+
+
+def read_status(db: Database) -> dict[str, Any]:
+    """Return files by state, rows by outcome, the last batch, the backlog, warnings by rule and the failed files; JSON-ready.
+
+    `rows` are those of the files that count, and of those on record that were rejected as a whole. The backlog is what the ledger knows
+    and has not finished.
+    """
+    return db.run(_read)
+
+
+def _read(tx: Tx) -> dict[str, Any]:
+    files = {row["state"]: int(row["n"]) for row in tx.rows("SELECT state, COUNT(*) AS n FROM source_file GROUP BY state ORDER BY state")}
+    backlog = tx.row("SELECT COUNT(*) AS n, COALESCE(SUM(size_bytes), 0) AS size FROM source_file WHERE state IN ('DISCOVERED', 'CLAIMED')")
+    assert backlog is not None, "an aggregate without GROUP BY has one row"
+    last = tx.row(
+        "SELECT id, batch_key, state, files, rows_read, rows_loaded, rows_rejected, rows_pending, planned_at, committed_at, error"
+        " FROM micro_batch ORDER BY id DESC LIMIT 1"
+    )
+    pending = tx.rows(
+        "SELECT k.dimension, k.key_value, SUM(k.row_count) AS row_total FROM pending_key k JOIN pending_part p ON p.batch_key = k.batch_key"
+        " WHERE p.state = 'WAITING' GROUP BY k.dimension, k.key_value ORDER BY row_total DESC, k.dimension, k.key_value LIMIT 20"
+    )
+    return {
+        "files": files,
+        "rows": _rows(tx),
+        "last_batch": _plain(last) if last else None,
+        "backlog_files": int(backlog["n"]),
+        "backlog_bytes": int(backlog["size"]),
+        "failed_files": files.get("FAILED", 0),
+        "pending_keys": [{"dimension": r["dimension"], "key": int(r["key_value"]), "rows": int(r["row_total"])} for r in pending],
+        "warnings": {
+            row["rule_name"]: int(row["row_count"]) for row in tx.rows("SELECT rule_name, row_count FROM warning_total ORDER BY rule_name")
+        },
+        "archive_due": int(tx.scalar("SELECT COUNT(*) FROM source_file WHERE archive_due = 1")),
+    }
+
+
+def _rows(tx: Tx) -> dict[str, int]:
+    # What was retracted or superseded counts nowhere; rows of files that were rejected as a whole are rejected rows.
+    row = tx.row(
+        "SELECT COALESCE(SUM(rows_read), 0) AS row_read, COALESCE(SUM(rows_loaded), 0) AS row_loaded,"
+        " COALESCE(SUM(rows_rejected), 0) AS row_rejected, COALESCE(SUM(rows_pending), 0) AS row_pending"
+        " FROM source_file WHERE in_force = 1 OR state <> 'COMMITTED'"
+    )
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    return {name.removeprefix("row_"): int(value) for name, value in row.items()}
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {name: value.isoformat() + "Z" if hasattr(value, "isoformat") else value for name, value in row.items()}
