@@ -13,8 +13,8 @@ from app.batch.context import Job
 from app.errors import BatchFailed
 from app.ledger.operations import rejected_parts
 from app.ledger.records import Attempt
-from app.model.classify import LOADED, PENDING, REJECTED, SPLIT
-from app.operations.corrected_rows import LINE_COLUMN
+from app.model.tally import LOADED, PENDING, REJECTED, SPLIT
+from app.parsing.header import LINE_COLUMN
 from app.s3.prefixes import quarantine_part_prefix
 from app.sinks.parts import s3a
 

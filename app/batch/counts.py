@@ -29,7 +29,7 @@ from app.model.tally import (
     Tally,
     counted_columns,
 )
-from app.sinks.marts import NOTHING, Totals
+from app.model.totals import NOTHING, Totals
 from app.source.splits import Marker
 from app.spark.map_in_arrow import map_in_arrow
 

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.batch.cache import hold
+from app.batch.classify import classify_pending, classify_scanned, missing_key_rows
 from app.batch.context import Job
 from app.batch.corrected_rows import still_rejected, with_mended_lines
 from app.batch.counts import Census, LineBases
@@ -32,8 +33,8 @@ from app.batch.file_outcomes import (
 from app.batch.result import Evaluation
 from app.batch.rewrite import Undo, plan_rewrite, plan_undo
 from app.ledger.records import Attempt, FileResult, FileState, QuarantinePart
-from app.model.classify import PENDING, classify_pending, classify_scanned, missing_key_rows
 from app.model.marts import MARTS, Mart
+from app.model.tally import PENDING
 from app.s3.prefixes import pending_part_prefix
 from app.sinks.parts import s3a
 from app.source.dimensions import LOOKUP_KEYS, DimensionSet, any_key_known

@@ -11,7 +11,7 @@ from app.contract.contract import Contract
 from app.errors import BatchFailed, LedgerError
 from app.ledger.ledger import Ledger
 from app.ledger.records import Attempt, Change, FileResult, FileState, Reject
-from app.model.classify import LOADED, PENDING, REJECTED
+from app.model.tally import LOADED, PENDING, REJECTED
 from app.source.blocks import content_digests
 from app.source.splits import OK, Marker
 

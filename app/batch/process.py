@@ -32,8 +32,9 @@ from app.ledger.commit_operation import book_operation, book_superseded
 from app.ledger.records import Attempt, Outcome
 from app.ledger.restore_guard import Marker, write_marker
 from app.model.marts import MARTS
+from app.model.totals import Totals
 from app.mysql.database import Tx
-from app.sinks.marts import Totals, check_stage, merge
+from app.sinks.marts import check_stage, merge
 from app.spark.errors import failure_of, without_values
 
 log = logging.getLogger(__name__)

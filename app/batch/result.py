@@ -16,7 +16,7 @@ from app.batch.rewrite import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, 
 from app.ledger.records import Change, FactPart, FileResult, FileState, Outcome, QuarantinePart, Reject, RuleWarning, Withdrawn
 from app.model.marts import Mart
 from app.model.tally import grain_of
-from app.sinks.marts import Totals
+from app.model.totals import Totals
 from app.source.dimensions import DimensionSet
 
 # Rows that a task writes in less time than a shuffle takes.

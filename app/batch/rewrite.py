@@ -20,9 +20,9 @@ from app.errors import BatchFailed
 from app.ledger.ledger import Ledger
 from app.ledger.operations import holding_parts, in_force, predecessors, small_parts, waiting_parts
 from app.ledger.records import Attempt, FactPart, LivePart, OperationKind
+from app.model.totals import NOTHING, Totals
 from app.mysql.database import Tx
 from app.s3.prefixes import fact_part_prefix
-from app.sinks.marts import NOTHING, Totals
 from app.sinks.parts import s3a
 
 UNDOING = (OperationKind.RETRACT, OperationKind.REPLAY)

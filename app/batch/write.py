@@ -13,7 +13,9 @@ from pyspark import inheritable_thread_target
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from app.batch.classify import missing_key_rows, sales_columns
 from app.batch.context import Job
+from app.batch.mart_deltas import delta_rows, to_delta, to_net_delta, with_mart_attributes
 from app.batch.result import Evaluation
 from app.batch.rewrite import kept_rows, removed_rows
 from app.batch.step_log import step
@@ -21,12 +23,13 @@ from app.errors import LedgerError
 from app.failpoints import failpoint
 from app.ledger.records import Attempt
 from app.ledger.restore_guard import Marker, write_marker
-from app.model.classify import LOADED, PENDING, REJECTED, missing_key_rows, sales_columns
 from app.model.dimensions import FactRows, fact_columns, fact_schema
-from app.model.marts import MARTS, Mart, delta_rows, to_delta, to_net_delta, with_mart_attributes
+from app.model.marts import MARTS, Mart
+from app.model.tally import LOADED, PENDING, REJECTED
+from app.model.totals import NOTHING, Totals
 from app.sinks.facts import write_facts
 from app.sinks.jdbc import append_rows
-from app.sinks.marts import NOTHING, Totals, stage_rows
+from app.sinks.marts import stage_rows
 from app.sinks.part_writer import as_they_are
 from app.sinks.quarantine import write_pending, write_quarantine
 from app.spark.map_in_arrow import map_in_arrow

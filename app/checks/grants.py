@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pymysql
-
+from app.errors import MySqlError
 from app.model.marts import MARTS
 from app.mysql.database import Database, Tx
 from app.mysql.errors import translated
@@ -45,13 +44,13 @@ def missing_privileges(db: Database) -> tuple[int, list[str]]:
 
 
 def _may(tx: Tx, table: str, privilege: str) -> bool:
-    with translated(f"privilege {privilege} on {table}"):
-        try:
+    try:
+        with translated(f"privilege {privilege} on {table}"):
             tx.execute(_statement(tx, table, privilege))
-        except pymysql.MySQLError as exc:
-            if exc.args and exc.args[0] in DENIED:
-                return False
-            raise
+    except MySqlError as exc:
+        if exc.number in DENIED:
+            return False
+        raise
     return True
 
 

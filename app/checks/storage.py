@@ -5,11 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from botocore.exceptions import ClientError
-
 from app.config.load import S3Config
 from app.errors import S3Error
-from app.s3.read import S3Client, key_source, list_page, make_client, status_of, translated
+from app.s3.read import ClientError, S3Client, key_source, list_page, make_client, status_of, translated
 from app.source.ignored_keys import CHECK_PROBE
 
 # A check is there to tell soon; the job itself is more patient.

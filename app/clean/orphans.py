@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from app.clean.sweep import Removal, Sweep, total
 from app.errors import RestoredLedger
+from app.ledger.paging import batched
+from app.ledger.parts import KINDS, Kind, key_of, known_now
 from app.mysql.database import Tx
 from app.s3.read import ObjectVersion, list_all
 from app.source.ignored_keys import ignore_rule
-from app.verify.ledger_side import KINDS, Kind, key_of, known_now
 from app.verify.objects import place_of, prefix_of
-from app.verify.scratch import batched
 
 PAGE = 1000
 _BATCH_KEY = re.compile(r"(\d+)-(\d+)-\d+")

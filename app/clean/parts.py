@@ -9,11 +9,11 @@ from functools import partial
 
 from app.clean.sweep import PAGE_KEYS, Removal, Sweep, statement, total
 from app.ledger.operations import marks
+from app.ledger.paging import batched
 from app.ledger.retention import IS_REPLACED, MendedObject, ReplacedPart, mended_deleted, mended_objects, parts_deleted
 from app.s3.prefixes import fact_part_prefix, mended_prefix, pending_part_prefix, quarantine_part_prefix
 from app.s3.read import NOT_NOTED, ObjectVersion, head, is_same_version, list_all
 from app.s3.write import delete_version
-from app.verify.scratch import batched
 
 PAGE_PARTS = 500
 _MENDED_NAME = re.compile(r"(\d+)/[^/]+\.csv")

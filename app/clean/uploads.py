@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.clean.sweep import Removal, Sweep
+from app.ledger.paging import batched
 from app.s3.write import Upload, abort_upload, list_uploads
 from app.verify.archive_side import files_now, read_key
-from app.verify.scratch import batched
 
 PAGE = 1000
 

@@ -44,7 +44,7 @@ def list_command(
     debug: Debug = False,
 ) -> None:
     """List files, a line each, newest first: id, state and whether it counts, size, rows, when it was finished, reason, key."""
-    from app.operations.select_files import Choice
+    from app.ledger.file_search import Choice
     from app.views.files import list_files
     from app.views.text import plain
 

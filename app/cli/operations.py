@@ -15,8 +15,9 @@ from app.errors import UsageError
 from app.ledger.records import FileState, OperationKind
 
 if TYPE_CHECKING:
+    from app.ledger.file_search import Choice
     from app.mysql.database import Database
-    from app.operations.select_files import Choice, Chosen
+    from app.operations.select_files import Chosen
 
 operations_app = typer.Typer()
 
@@ -42,7 +43,7 @@ def retract(
     debug: Debug = False,
 ) -> None:
     """Take the rows of files out of marts and facts again, and work the incentives out anew. The files stay in the archive."""
-    from app.operations.select_files import Choice
+    from app.ledger.file_search import Choice
 
     choice = Choice(names=tuple(files or ()), since=utc(since), like=like)
     _request(OperationKind.RETRACT, choice, env, dry_run=dry_run, wait=wait, limit=limit, as_json=as_json)
@@ -66,7 +67,7 @@ def replay(
 
     What was retracted or superseded comes back only when it is named.
     """
-    from app.operations.select_files import Choice
+    from app.ledger.file_search import Choice
 
     states = [FileState.REJECTED] * rejected + [FileState.FAILED] * failed
     choice = Choice(names=tuple(files or ()), states=tuple(states), since=utc(since), like=like)

@@ -122,7 +122,8 @@ def export_command(
     It holds the real text, also of sensitive columns, in the encoding of the contract. Mended, it comes back by `quarantine replay
     --mended` (with --lines), or is dropped as a file of its own under a new name.
     """
-    from app.operations.corrected_rows import LINE_COLUMN, delimiter_of, limits_of, with_lines
+    from app.operations.corrected_rows import delimiter_of, limits_of, with_lines
+    from app.parsing.header import LINE_COLUMN
     from app.s3.read import make_client
     from app.views.quarantine import export_rows, find_file, header_of, rejected_rows
     from app.views.text import printable

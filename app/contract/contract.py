@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
@@ -18,9 +18,6 @@ from app.config.reading import config_error, faults_in, read_yaml, show_path, un
 from app.config.values import OptionalPositive, Text
 from app.errors import ConfigError, ContractError
 from app.parsing.header import HeaderMatch, match_header, normalise_name
-
-if TYPE_CHECKING:
-    from pyspark.sql.types import DataType, StructType
 
 # Columns that rules may use beside the contract's own: the day the batch was claimed, and whether the product is known.
 TECHNICAL_COLUMNS = ("_batch_date", "_product_known")
@@ -147,12 +144,6 @@ class Contract:
         canonical = json.dumps(_meaning(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def spark_schema(self) -> StructType:
-        """Give the enforced schema: one field per column, in the contract's order."""
-        from pyspark.sql import types as T  # here, so that commands without Spark do not pay for it
-
-        return T.StructType([T.StructField(column.name, _spark_type(column), column.nullable) for column in self.columns])
-
     def match_header(self, names: Sequence[str]) -> HeaderMatch:
         """Find the columns in a file's header by name, or say why they cannot be found."""
         accepted = {normalise_name(name): column.name for column in self.columns for name in (column.name, *column.aliases)}
@@ -239,11 +230,3 @@ def _meaning(part: Any) -> Any:
         return part
     given = {item.name: getattr(part, item.name) for item in fields(part) if getattr(part, item.name) != item.default}
     return {name: _meaning(value) for name, value in given.items()}
-
-
-def _spark_type(column: Column) -> DataType:
-    from pyspark.sql import types as T
-
-    if column.precision_scale:
-        return T.DecimalType(*column.precision_scale)
-    return {"int": T.IntegerType(), "bigint": T.LongType(), "string": T.StringType(), "date": T.DateType()}[column.type]

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import pymysql
-
 from app.config.load import Config
 from app.errors import MySqlError, MySqlUnavailable, OwnershipError, PipelineError
-from app.mysql.database import Database, Tx
+from app.mysql.database import Connection, Database, Tx
 from app.mysql.errors import translated
 
 log = logging.getLogger(__name__)
@@ -176,7 +174,7 @@ class Ownership(AbstractContextManager["Ownership"]):
         self._db.close()
 
 
-def _try_lock(connection: pymysql.Connection[Any], database: str) -> bool:
+def _try_lock(connection: Connection, database: str) -> bool:
     """Return whether this connection has the lock: it is taken if nobody has it, and never waited for."""
     name = "salestream." + sha256(database.encode()).hexdigest()[:32]
     with translated("the lock's connection"), connection.cursor() as cursor:

@@ -168,12 +168,6 @@ def greets(port: int) -> bool:
 
 def answers(port: int, known: Secrets) -> bool:
     """Tell whether the job's user can log in to its database."""
-    import pymysql  # here: `local env` and the watcher need no driver
+    from app.mysql.database import can_log_in  # here: `local env` and the watcher need no driver
 
-    try:
-        pymysql.connect(
-            host=HOST, port=port, user=USER, password=known.mysql_password, database=DATABASE, connect_timeout=5, read_timeout=5
-        ).close()
-    except pymysql.err.MySQLError:
-        return False
-    return True
+    return can_log_in(HOST, port, USER, known.mysql_password, DATABASE, seconds=5)

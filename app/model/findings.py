@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from app.parsing.rows import VALUE_CHARS
 
+FAULT_TYPE = "array<struct<code:string,column:string,value:string>>"
+
 COLUMNS = ("_file_id", "_split", "_line")
 
 

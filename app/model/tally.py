@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.contract.rules import FAULT_TYPE
-from app.model.classify import LOADED, PENDING, REJECTED, SPLIT
 from app.model.dimensions import DIMENSIONS
-from app.model.findings import Finding, Place, add_finding, findings
+from app.model.findings import FAULT_TYPE, Finding, Place, add_finding, findings
 from app.model.marts import Mart
+
+LOADED, PENDING, REJECTED, SPLIT = "loaded", "pending", "rejected", "split"
 
 # What a row of the tally counts; rows of the first mart have the kind MART, of the second MART + 1.
 FILE, PARTITION, REASON, FAULT, WARNING, MISSING, MARKER, TOO_MANY, MART = range(9)

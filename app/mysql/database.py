@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pymysql
 import pymysql.cursors
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Row = dict[str, Any]
+Connection: TypeAlias = "pymysql.Connection[Any]"
 
 # Tries of one transaction, where its caller does not say otherwise.
 ATTEMPTS = 5
@@ -31,7 +32,7 @@ ATTEMPTS = 5
 class Tx:
     """One open transaction: runs bound statements and hides the driver's cursor."""
 
-    def __init__(self, connection: pymysql.Connection[Any]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
@@ -85,7 +86,7 @@ class Database:
         self._silence = max(1, math.ceil(silence)) if silence is not None else None
         self._local = threading.local()
 
-    def connect(self) -> pymysql.Connection[Any]:
+    def connect(self) -> Connection:
         """Open a new connection: UTC, strict mode, READ COMMITTED, matched-row counts.
 
         Raises:
@@ -119,7 +120,7 @@ class Database:
             connection.commit()
 
     @contextmanager
-    def _statements(self) -> Iterator[pymysql.Connection[Any]]:
+    def _statements(self) -> Iterator[Connection]:
         """Lend this thread's connection; after any exception its state is unknown, and it is closed."""
         connection = self._thread_connection()
         with translated(f"mysql.host={self.config.host}:{self.config.port}"):
@@ -160,14 +161,14 @@ class Database:
         if connection is not None and connection.open:
             connection.close()
 
-    def _thread_connection(self) -> pymysql.Connection[Any]:
-        connection: pymysql.Connection[Any] | None = getattr(self._local, "connection", None)
+    def _thread_connection(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None or not connection.open or not self._is_kept(connection):
             connection = self.connect()
             self._local.connection = connection
         return connection
 
-    def _is_kept(self, connection: pymysql.Connection[Any]) -> bool:
+    def _is_kept(self, connection: Connection) -> bool:
         """Tell whether the server still has a connection that was silent for a while."""
         if self._silence is None or time.monotonic() - self._local.used < self._silence / 2:
             return True
@@ -178,7 +179,7 @@ class Database:
             return False
         return True
 
-    def _abandon(self, connection: pymysql.Connection[Any]) -> None:
+    def _abandon(self, connection: Connection) -> None:
         # Closing rolls back on the server and never blocks on a connection whose state is unknown.
         self._local.connection = None
         if connection.open:
@@ -189,7 +190,7 @@ class Database:
             connection.close()
 
 
-def connect_plainly(config: MySqlConfig) -> pymysql.Connection[Any]:
+def connect_plainly(config: MySqlConfig) -> Connection:
     """Open a connection with the driver's own defaults, as the migrations' library expects it."""
     return pymysql.connect(**_login(config))
 
@@ -225,3 +226,14 @@ def tls_context(config: MySqlConfig) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def can_log_in(host: str, port: int, user: str, password: str, database: str, *, seconds: float) -> bool:
+    """Tell whether a user can log in to a database within so many seconds."""
+    try:
+        pymysql.connect(
+            host=host, port=port, user=user, password=password, database=database, connect_timeout=seconds, read_timeout=seconds
+        ).close()
+    except pymysql.err.MySQLError:
+        return False
+    return True

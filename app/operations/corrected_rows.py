@@ -15,6 +15,7 @@ from app.errors import UsageError
 from app.ledger.operations import in_force, request
 from app.ledger.records import OperationKind
 from app.mysql.database import Database, Tx
+from app.parsing.header import LINE_COLUMN
 from app.parsing.preamble import FileFault, read_preamble
 from app.parsing.record_rules import INVALID_ENCODING, RECORD_TOO_LONG, Limits
 from app.s3.prefixes import mended_prefix
@@ -22,7 +23,6 @@ from app.s3.read import S3Client, head
 from app.s3.write import upload_object
 from app.views.quarantine import BookedFile, RejectedRow, export_rows, header_of, rejected_rows
 
-LINE_COLUMN = "_line"
 # What the quarantine keeps of such a row is not what stood in the file.
 NOT_AS_WRITTEN = frozenset({INVALID_ENCODING, RECORD_TOO_LONG})
 

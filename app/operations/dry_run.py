@@ -27,8 +27,9 @@ from app.ledger.ledger import Ledger
 from app.ledger.operations import marks, pages
 from app.ledger.records import Attempt, FactPart, FileState, LivePart
 from app.model.marts import MARTS, Mart
+from app.model.totals import Totals
 from app.mysql.database import Database, Row, Tx
-from app.sinks.marts import Totals, stage_rows
+from app.sinks.marts import stage_rows
 from app.source.dimensions import Dimensions
 from app.spark.session import build_session
 

@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+# The column that a file of corrected rows has before those of the contract: the line that each row had.
+LINE_COLUMN = "_line"
+
 MISSING_COLUMN = "MISSING_COLUMN"
 DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
 NO_HEADER = "NO_HEADER"

@@ -26,6 +26,7 @@ else:
 
 __all__ = [
     "NOT_NOTED",
+    "ClientError",
     "ClientFactory",
     "ObjectVersion",
     "S3Client",

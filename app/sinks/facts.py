@@ -10,8 +10,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from app.config.load import S3Config
+from app.model.totals import Totals
 from app.s3.prefixes import fact_part_prefix
-from app.sinks.marts import Totals
 from app.sinks.part_writer import PartWriter
 from app.sinks.parts import write_parts
 

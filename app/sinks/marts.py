@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 
 from app.config.load import MartsConfig
 from app.errors import LedgerError
 from app.model.marts import Mart
+from app.model.totals import Totals
 from app.mysql.database import Tx
 
 # Rows that are sent at a time.
 STAGE_ROWS = 1000
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Control figures of what is about to be committed."""
-
-    rows: int
-    amount: Decimal
-
-    def __add__(self, other: Totals) -> Totals:
-        """Add rows and amount."""
-        return Totals(self.rows + other.rows, self.amount + other.amount)
-
-
-NOTHING = Totals(0, Decimal(0))
 
 
 def stage_rows(tx: Tx, table: str, columns: Sequence[str], batch_key: str, rows: Iterable[Sequence[object]]) -> None:

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from app.config.load import S3Config
 from app.errors import TaskRepeated
-from app.sinks.marts import Totals
+from app.model.totals import Totals
 from app.sinks.part_writer import RESULT, PartWriter
 from app.spark.map_in_arrow import map_in_arrow
 

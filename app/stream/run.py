@@ -14,6 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from app.batch.cleanup import clear_leftovers
 from app.batch.context import Job
+from app.batch.contract_check import check_contract
 from app.batch.process import BatchRunner
 from app.checks import check_all, raise_failures
 from app.config.load import Config
@@ -23,7 +24,6 @@ from app.failpoints import failpoint, parse_failpoint
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import Ownership, owners_database
 from app.ledger.restore_guard import refuse_restored
-from app.model.contract_check import check_contract
 from app.mysql.bucket_table import with_bucket
 from app.s3.read import make_client
 from app.source.dimensions import Dimensions

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.config.load import Config, S3Config
+from app.ledger.paging import batched
 from app.mysql.database import Database, Row, Tx
 from app.verify.difference import Difference
 from app.verify.objects import ARCHIVE, PAGE
-from app.verify.scratch import Scratch, batched
+from app.verify.scratch import Scratch
 
 _KEY = re.compile(r"(\d{4}-\d\d-\d\d)/(\d+)(?:-\d+)?/(.+)", re.DOTALL)
 LOOK_IDS = 500

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.config.load import Config, MartsConfig
+from app.ledger.paging import batched
+from app.ledger.parts import KINDS, Kind, live_now
 from app.model.marts import MARTS, Mart
 from app.mysql.database import Database
 from app.verify.difference import Difference, differs
-from app.verify.ledger_side import KINDS, Kind, live_now
 from app.verify.objects import PAGE, prefix_of
-from app.verify.scratch import Scratch, batched
+from app.verify.scratch import Scratch
 
 # An incentive before it is rounded has a total's digits and the rate's, and DuckDB has 38 of them: totals up to 10^22.
 RATE_TYPE = "DECIMAL(12, 10)"

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable, Iterator
 
 from app.config.load import Config
+from app.ledger.paging import batched
+from app.ledger.parts import FACTS, KINDS, PENDING, QUARANTINE, Kind, known_now
 from app.ledger.restore_guard import is_marker
 from app.mysql.database import Database
 from app.s3.prefixes import mended_prefix, quarantine_prefix
 from app.s3.read import S3Client, list_all
 from app.source.ignored_keys import ignore_rule
 from app.verify.difference import Difference
-from app.verify.ledger_side import FACTS, KINDS, PENDING, QUARANTINE, Kind, known_now
-from app.verify.scratch import Scratch, batched
+from app.verify.scratch import Scratch
 
 PAGE = 1000
 _PLACES = {

@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 
 from app.config.load import Config
+from app.ledger.parts import FACTS, KINDS, PENDING, QUARANTINE
 from app.model.marts import MARTS
 from app.s3.read import ClientFactory, download
 from app.verify.difference import Difference
-from app.verify.ledger_side import FACTS, KINDS, PENDING, QUARANTINE
 from app.verify.scratch import Scratch
 
 # What lies on the local disk at one time: so many bytes (at least one object), and never more objects than this.

@@ -14,12 +14,13 @@ from app.config.load import Config
 from app.contract.contract import load_contract
 from app.errors import S3Error
 from app.ledger.ownership import Ownership
+from app.ledger.parts import FACTS, KINDS, key_of
 from app.ledger.restore_guard import Marker, read_marker, write_marker
 from app.mysql.database import Database, Tx
 from app.s3.read import S3Client, head, make_client
 from app.s3.write import abort_uploads, copy_version, delete_below, delete_version
 from app.verify.archive_side import read_key, unknown_objects
-from app.verify.ledger_side import FACTS, KINDS, key_of, load_ledger
+from app.verify.ledger_side import load_ledger
 from app.verify.objects import load_objects, prefix_of, stray_keys, unknown_places
 from app.verify.scratch import Scratch, open_scratch
 from app.verify.waiting import bring_back

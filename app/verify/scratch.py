@@ -5,14 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-
-T = TypeVar("T")
 
 MEMORY = "512MB"
 THREADS = 2
@@ -93,10 +90,3 @@ def open_scratch() -> Iterator[Scratch]:
             yield scratch
         finally:
             scratch.close()
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items in lists of at most `size`."""
-    rest = iter(items)
-    while page := list(islice(rest, size)):
-        yield page

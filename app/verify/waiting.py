@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 
 from app.config.load import Config
 from app.contract.contract import Contract
+from app.ledger.parts import FACTS, PENDING, key_of
 from app.mysql.database import Database
 from app.s3.prefixes import pending_part_prefix
 from app.s3.read import S3Client, download
 from app.s3.write import upload_object
-from app.verify.ledger_side import FACTS, PENDING, key_of
 from app.verify.objects import unknown_places
 from app.verify.scratch import Scratch
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.errors import UsageError
+from app.ledger.file_search import Choice, matching
 from app.ledger.operations import marks, pages
 from app.mysql.database import Database, Row, Tx
-from app.operations.select_files import Choice, matching
 from app.views.text import printable
 
 IN_FORCE, WITHDRAWN, SUPERSEDED = "in force", "withdrawn", "superseded"

@@ -10,7 +10,7 @@ from typing import Any
 import app
 from app.batch import file_outcomes
 from app.cli import app as cli
-from app.contract import rules as quality
+from app.batch import rules as quality
 from app.contract import values
 from app.contract.contract import load_contract
 from app.errors import PipelineError, TerminalError, TransientError

@@ -16,11 +16,12 @@ from app.clean import Removal, clean
 from app.cli import app as cli
 from app.errors import RestoredLedger, S3Error, UsageError
 from app.failpoints import InjectedFailure
+from app.ledger.file_search import Choice
 from app.ledger.ledger import Ledger
 from app.ledger.records import OperationKind
 from app.ledger.restore_guard import Marker, write_marker
 from app.mysql.database import Row
-from app.operations.select_files import Choice, choose, request_files
+from app.operations.select_files import choose, request_files
 from app.verify import Verification, differences
 from app.verify.repair import plan, repair
 from tests.integration.test_stream import HEADER

@@ -16,9 +16,10 @@ from pyspark.sql import SparkSession
 from app.cli import facts, files
 from app.cli.facts import Engine
 from app.errors import S3Error, UsageError
+from app.ledger.file_search import Choice
 from app.ledger.records import FileState, OperationKind
 from app.operations.compact import mergeable, request_merge
-from app.operations.select_files import Choice, choose, request_files
+from app.operations.select_files import choose, request_files
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]

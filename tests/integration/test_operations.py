@@ -19,15 +19,16 @@ from app.batch.context import Job
 from app.cli.request import show_preview
 from app.contract.contract import load_contract
 from app.errors import UsageError
+from app.ledger.file_search import Choice
 from app.ledger.ledger import Ledger
 from app.ledger.operations import request_for_files
 from app.ledger.records import FileState, OperationKind
+from app.model.totals import Totals
 from app.operations.compact import mergeable, request_merge
 from app.operations.corrected_rows import request_mend, upload_mended, upload_rejected
 from app.operations.dry_run import Preview, preview
 from app.operations.progress import progress_of
-from app.operations.select_files import Choice, choose, request_files
-from app.sinks.marts import Totals
+from app.operations.select_files import choose, request_files
 from app.source.dimensions import Dimensions
 from app.verify import Verification, differences
 from app.views.quarantine import find_file, list_findings, rejected_rows

@@ -24,10 +24,11 @@ from app import failpoints, local
 from app.clean import clean
 from app.errors import UsageError
 from app.failpoints import InjectedFailure
+from app.ledger.file_search import Choice
 from app.ledger.records import OperationKind
 from app.local import LocalEnv
 from app.operations.compact import mergeable, request_merge
-from app.operations.select_files import Choice, choose, request_files
+from app.operations.select_files import choose, request_files
 from app.verify import Verification, differences
 from scripts import generators
 from tests.oracle import Dimensions, expected_marts

@@ -13,7 +13,7 @@ from app.batch.counts import Census
 from app.contract.contract import Column, Contract
 from app.ledger.records import Reject, RuleWarning
 from app.model.marts import MARTS
-from app.sinks.marts import Totals
+from app.model.totals import Totals
 from app.source.splits import Marker
 from tests.frames import FAULTS
 

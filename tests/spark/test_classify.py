@@ -11,9 +11,9 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from app.batch.classify import classify_pending, classify_scanned, missing_key_rows, sales_columns
 from app.config.reading import REPOSITORY
 from app.contract.contract import Contract, load_contract
-from app.model.classify import classify_pending, classify_scanned, missing_key_rows, sales_columns
 from tests.frames import lookups, scanned
 
 pytestmark = pytest.mark.spark

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from app.batch.contract_check import check_contract
 from app.contract.contract import Column, Contract, Rule, load_contract
 from app.errors import ContractError
-from app.model.contract_check import check_contract
 
 pytestmark = pytest.mark.spark
 

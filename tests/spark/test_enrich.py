@@ -9,10 +9,10 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from app.batch.classify import sales_columns
 from app.config.reading import REPOSITORY
 from app.contract.contract import Contract, load_contract
 from app.errors import DimensionError
-from app.model.classify import sales_columns
 from app.model.dimensions import (
     CUSTOMER,
     PRODUCT,

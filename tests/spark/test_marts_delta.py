@@ -7,7 +7,8 @@ from decimal import Decimal as D
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from app.model.marts import CUSTOMERS, SALES_TEAM, Mart, to_delta, with_mart_attributes
+from app.batch.mart_deltas import to_delta, with_mart_attributes
+from app.model.marts import CUSTOMERS, SALES_TEAM, Mart
 from tests.frames import lookups
 
 pytestmark = pytest.mark.spark

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from app.batch.rules import with_rules
 from app.contract.contract import Column, Contract, Rule
-from app.contract.rules import with_rules
 from tests.frames import FAULTS
 
 pytestmark = pytest.mark.spark

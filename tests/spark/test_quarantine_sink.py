@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from app.config.load import S3Config
-from app.sinks.marts import Totals
+from app.model.totals import Totals
 from app.sinks.quarantine import write_pending, write_quarantine
 from tests.frames import FAULTS
 from tests.s3_fake import Folder

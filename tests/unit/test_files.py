@@ -21,8 +21,8 @@ from app.cli.files import print_files, story_lines
 from app.cli.options import MOMENTS, utc
 from app.config.load import Config
 from app.errors import S3Error, UsageError
+from app.ledger.file_search import Choice, matching
 from app.ledger.records import FileState, LivePart
-from app.operations.select_files import Choice, matching
 from app.views import file_mart_keys
 from app.views.file_history import FileStory, Place, place_of
 from app.views.file_mart_keys import HeldPart, MartKeys, Touched

@@ -10,8 +10,9 @@ import pytest
 from app.config.load import MartsConfig
 from app.errors import LedgerError
 from app.model.marts import CUSTOMERS, MARTS, SALES_TEAM, Mart
+from app.model.totals import Totals
 from app.mysql.migrations import SQL_FOLDER
-from app.sinks.marts import Totals, check_stage, incentive_sql, merge, merge_sql
+from app.sinks.marts import check_stage, incentive_sql, merge, merge_sql
 
 
 class FakeTx:

@@ -13,16 +13,17 @@ import pytest
 from app.cli.verify import report
 from app.config.load import MartsConfig, S3Config
 from app.contract.contract import Column
+from app.ledger.paging import batched
+from app.ledger.parts import key_of
 from app.model.marts import CUSTOMERS, SALES_TEAM
 from app.verify import Verification
 from app.verify.archive_side import Archived, read_key
 from app.verify.compare import calculated_sql
 from app.verify.deep import strptime_of, typed_sql
 from app.verify.difference import REMARK, Difference, differs, shown
-from app.verify.ledger_side import key_of
 from app.verify.objects import place_of
 from app.verify.parquet import print_of
-from app.verify.scratch import Scratch, batched, open_scratch
+from app.verify.scratch import Scratch, open_scratch
 
 
 @pytest.mark.parametrize(

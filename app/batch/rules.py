@@ -8,9 +8,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.contract.contract import Contract, Rule
+from app.model.findings import FAULT_TYPE
 from app.parsing.rows import VALUE_CHARS
-
-FAULT_TYPE = "array<struct<code:string,column:string,value:string>>"
 
 
 def with_rules(rows: DataFrame, contract: Contract) -> DataFrame:

@@ -11,6 +11,7 @@ from app.contract.contract import Column, Contract, Rule
 from app.errors import ContractError
 from app.model.dimensions import DIMENSIONS, fact_columns
 from app.model.marts import MARTS
+from app.spark.schema import sales_schema
 
 # The totals of the marts are decimal(30,4): 26 digits before the point hold the sum of 10^10 values of 16.
 TOTAL_SCALE = 4
@@ -20,7 +21,7 @@ MOST_MEASURE_DIGITS = 16
 def enforced_schema(contract: Contract) -> StructType:
     """Return the schema of a typed sales row that rules see: the contract's columns and the technical ones."""
     technical = [StructField("_batch_date", DateType(), nullable=False), StructField("_product_known", BooleanType(), nullable=False)]
-    return StructType([*contract.spark_schema().fields, *technical])
+    return StructType([*sales_schema(contract).fields, *technical])
 
 
 def check_contract(spark: SparkSession, contract: Contract) -> None:
