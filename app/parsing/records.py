@@ -1,7 +1,7 @@
 """CSV records: bytes in, Arrow record batches out. Pure; the quote rule is that of docs/decisions/0002-scan.md.
 
 Pieces of whole lines that are clean go through Arrow's vectorised reader, everything else through a careful one in Python. Both
-give the same rows, and how the bytes are cut into chunks never shows in the result: tests/unit/test_records.py holds that.
+give the same rows, and how the bytes are cut into chunks never shows in the result: tests/unit/parsing/test_records.py holds that.
 """
 
 from __future__ import annotations

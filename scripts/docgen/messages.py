@@ -9,8 +9,8 @@ from typing import Any
 
 import app
 from app.batch import file_outcomes
-from app.cli import app as cli
 from app.batch import rules as quality
+from app.cli import app as cli
 from app.contract import values
 from app.contract.contract import load_contract
 from app.errors import PipelineError, TerminalError, TransientError

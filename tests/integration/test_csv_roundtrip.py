@@ -1,6 +1,6 @@
 """What Python's csv module writes comes back from the facts exactly: 60 generated files, one example each, in one run of the stream.
 
-tests/unit/test_csv_roundtrip.py does the same with any text in any column, without S3 and Spark.
+tests/unit/parsing/test_csv_roundtrip.py does the same with any text in any column, without S3 and Spark.
 """
 
 from __future__ import annotations

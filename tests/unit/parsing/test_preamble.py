@@ -17,7 +17,7 @@ ROW = b"1,121,sugar,2024-01-31,1,50.00,2,100.00\n"
 
 @pytest.fixture(scope="module")
 def contract() -> Contract:
-    return load_contract(Path(__file__).parents[2] / "conf" / "contract.yml")
+    return load_contract(Path(__file__).parents[3] / "conf" / "contract.yml")
 
 
 def read(head: bytes, contract: Contract, *, is_all: bool = True, encoding: str = "utf-8") -> Preamble | FileFault:

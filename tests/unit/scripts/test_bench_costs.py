@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COSTS = json.loads((ROOT / "scripts" / "bench" / "results" / "costs.json").read_text())
 ONE, MANY, WIDE = COSTS["1 file, 5 partitions"], COSTS["101 files, 5 partitions"], COSTS["1 file, 120 partitions"]
 

@@ -11,7 +11,7 @@ from app.ledger.records import SourceFile
 from app.s3.read import ObjectVersion
 from app.sinks import archive
 from app.sinks.archive import archive_due, archive_file
-from tests.unit.test_s3 import FakeS3, refused
+from tests.unit.s3.test_s3 import FakeS3, refused
 
 KEY = "sales_data/a.csv"
 TARGET = "sales_data_processed/2024-05-01/42/a.csv"

@@ -13,7 +13,7 @@ from app.errors import ContractError
 
 pytestmark = pytest.mark.spark
 
-SHIPPED = load_contract(Path(__file__).parents[2] / "conf" / "contract.yml")
+SHIPPED = load_contract(Path(__file__).parents[3] / "conf" / "contract.yml")
 
 
 def with_rule(expression: str) -> Contract:

@@ -12,7 +12,7 @@ from scripts import generate_docs
 from scripts.docgen.messages import commands
 from scripts.docgen.schema import read_tables
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # What tools leave in a working copy; none of it is in the repository.

@@ -8,7 +8,7 @@ import pytest
 from scripts.bench import page
 from scripts.bench.timing import percentile
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FIELDS = {"workload", "contender", "median_s", "spread_s", "rows", "files", "peak_mb", "ratio_to_floor", "correct"}
 ROW = {
     "workload": "a_month", "contender": "floor", "median_s": 2.5, "spread_s": 0.25, "rows": 4000, "files": 4, "peak_mb": 900,

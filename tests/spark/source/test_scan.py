@@ -38,7 +38,7 @@ class Settings:
 
 @pytest.fixture(scope="module")
 def contract() -> Contract:
-    return load_contract(Path(__file__).parents[2] / "conf" / "contract.yml")
+    return load_contract(Path(__file__).parents[3] / "conf" / "contract.yml")
 
 
 @dataclass

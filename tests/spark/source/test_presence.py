@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from app.ledger.records import FileState
 from app.s3.read import ObjectVersion
 from app.source import presence
-from tests.unit.test_s3 import FakeS3
+from tests.unit.s3.test_s3 import FakeS3
 
 COUNT = 250
 VERSIONS = [(n, ObjectVersion("lake", f"sales_data/{n}.csv", f"e{n}", 3, datetime(2024, 1, 1, tzinfo=UTC))) for n in range(1, COUNT + 1)]

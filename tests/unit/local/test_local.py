@@ -68,7 +68,7 @@ def test_a_relative_home_is_made_absolute(monkeypatch, tmp_path):
 
 def test_the_home_is_in_the_clone_by_default(monkeypatch):
     monkeypatch.delenv("SALESTREAM_HOME", raising=False)
-    assert home() == Path(__file__).resolve().parents[2] / ".local"
+    assert home() == Path(__file__).resolve().parents[3] / ".local"
 
 
 def test_the_variables_are_those_that_clients_know():
@@ -308,7 +308,7 @@ def test_the_guard_leaves_when_the_servers_are_gone(made, monkeypatch):
 
 
 def test_the_packages_file_is_read_by_shell_and_by_a_trivial_parser_alike():
-    path = Path(__file__).resolve().parents[2] / "scripts" / "packages.sh"
+    path = Path(__file__).resolve().parents[3] / "scripts" / "packages.sh"
     names = ("SPARK_PACKAGES", "SPARK_EXCLUDES", "S3PROXY_JARS", "MARIADB_JAR")
     parsed = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and not line.startswith("#"))
     script = f". {shlex.quote(str(path))}; " + "; ".join(f'printf "%s\\n" "${name}"' for name in names)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.data import expected
 
-SQL = (Path(__file__).parents[2] / "scripts" / "sql" / "seed_dimensions.sql").read_text(encoding="utf-8")
+SQL = (Path(__file__).parents[3] / "scripts" / "sql" / "seed_dimensions.sql").read_text(encoding="utf-8")
 
 
 def rows_of(table: str) -> list[list[str]]:

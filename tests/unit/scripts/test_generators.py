@@ -14,7 +14,7 @@ import pytest
 
 from scripts import generators
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 JANUARY = {"start": date(2024, 1, 1), "end": date(2024, 1, 31)}
 PRICES = {
     "quaker oats": Decimal("212"),
