@@ -1,5 +1,6 @@
-"""What `check` looks at, and every run before it starts: configuration, S3, MySQL and this machine.
+"""Look at everything a run needs: configuration, S3, MySQL, this machine.
 
+Called by the command `check`, and by every run before it starts.
 Each check answers with one clause, or raises the error that a run would meet later; all of them run, whatever fails.
 """
 

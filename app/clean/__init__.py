@@ -1,7 +1,8 @@
-"""`clean`: remove what is over, on S3 and in MySQL, beside the stream or without it.
+"""Remove what no longer counts, and what is older than `retention` says: one module for each kind of object or row.
 
-Nothing here is part of the protocol: what is removed was over before, and stays so. Objects are deleted first and noted afterwards, so
-that a second cleaning finishes what was cut off.
+Called by the command `clean`; it never changes a mart.
+Nothing here is part of the protocol. Objects are deleted first and noted afterwards, so that a second cleaning finishes what was
+cut off.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""`verify`: marts, parts and counts worked out again from the Parquet, by DuckDB and by none of the code that built them.
+"""Recompute marts, parts and counts from the Parquet and compare them with MySQL; repair a restored ledger.
 
+Called by the command `verify`; it shares no code with what it checks.
 MySQL is read first, at one moment; S3 afterwards. So it may run beside the stream: what the ledger of that moment names is on S3, and
 what came later is looked up again before it is called a difference.
 """
