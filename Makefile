@@ -20,7 +20,7 @@ lint: ## ruff (rules and format), import order of the modules
 	.venv/bin/lint-imports
 
 type: ## mypy --strict
-	.venv/bin/mypy --strict app
+	.venv/bin/mypy
 
 unit: ## tests without Spark and network, seconds
 	$(PYTEST) tests/unit

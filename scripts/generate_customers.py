@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
+from pathlib import Path
 
-import generator_cli as cli
-import generators
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts import generator_cli as cli
+from scripts import generators
 
 
 def main(argv: list[str] | None = None) -> None:

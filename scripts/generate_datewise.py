@@ -6,10 +6,14 @@ Without --end: --files dates in a row from --start. With --end: that many dates 
 
 from __future__ import annotations
 
+import sys
 from datetime import date, timedelta
+from pathlib import Path
 
-import generator_cli as cli
-import generators
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts import generator_cli as cli
+from scripts import generators
 
 
 def dates_of(start: date, end: date | None, files: int) -> list[date]:

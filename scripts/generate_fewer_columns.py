@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
-import generator_cli as cli
-import generators
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts import generator_cli as cli
+from scripts import generators
 
 
 def main(argv: list[str] | None = None) -> None:

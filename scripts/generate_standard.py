@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 
-import generator_cli as cli
-import generators
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts import generator_cli as cli
+from scripts import generators
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -22,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     if dirt > args.rows:
         parser.error(f"--bad-rows and --unknown-customers ask for {dirt} rows, --rows gives {args.rows}")
 
-    def rows(rng: random.Random) -> Iterator[generators.Row]:
+    def rows(rng: random.Random) -> Iterable[generators.Row]:
         sales = generators.standard_rows(rng, args.rows, start=args.start, end=args.end)
         if not dirt:
             return sales

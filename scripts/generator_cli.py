@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 
-import generators
+from scripts import generators
 
 SALES_FOLDER = Path("build/sales_data")
 CUSTOMER_FOLDER = Path("build/customer_table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -12,8 +13,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from app import local
-from app.config.load import home_of, load_config
-from app.mysql.database import Database
+from app.config.load import Config, home_of, load_config
+from app.mysql.database import Database, Tx
 from app.s3.read import list_all, make_client
 
 QUERIES = {
@@ -57,7 +58,7 @@ def main() -> None:
     console = Console(width=max(110, Console().width))
     db = Database(config.mysql)
     for title, sql in QUERIES.items():
-        rows = db.run(lambda tx, sql=sql: tx.rows(sql))
+        rows = db.run(partial(Tx.rows, sql=sql))
         table = Table(*(rows[0] if rows else ["nothing"]), title=title, title_justify="left")
         for row in rows:
             table.add_row(*(str(value) for value in row.values()))
@@ -66,7 +67,7 @@ def main() -> None:
     console.print(NEXT, highlight=False, markup=False)
 
 
-def parquet_tree(config) -> Tree:
+def parquet_tree(config: Config) -> Tree:
     """Return the first partitions of the facts as a tree."""
     keys = [v.key for v in list_all(make_client(config.s3), config.s3.bucket, config.s3.facts_prefix) if v.key.endswith(".parquet")]
     tree = Tree(f"s3://{config.s3.bucket}/{config.s3.facts_prefix}  ({len(keys)} Parquet files)")

@@ -95,8 +95,13 @@ def exercise(port: int, known: Secrets) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("S3Proxy does not answer")
         time.sleep(0.1)
-    keys = {"aws_access_key_id": known.access_key_id, "aws_secret_access_key": known.secret_access_key, "region_name": REGION}
-    client = boto3.client("s3", endpoint_url=f"http://{HOST}:{port}", **keys)
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{HOST}:{port}",
+        aws_access_key_id=known.access_key_id,
+        aws_secret_access_key=known.secret_access_key,
+        region_name=REGION,
+    )
     client.put_object(Bucket=BUCKET, Key="a/b", Body=b"x")
     client.get_object(Bucket=BUCKET, Key="a/b")["Body"].read()
     client.copy_object(Bucket=BUCKET, Key="a/c", CopySource={"Bucket": BUCKET, "Key": "a/b"})

@@ -53,7 +53,8 @@ class Product:
 
     def status(self) -> dict[str, Any]:
         """Return what `status --json` says."""
-        return json.loads(self.call("status", "--json"))
+        status: dict[str, Any] = json.loads(self.call("status", "--json"))
+        return status
 
     def environment_of_servers(self) -> local.LocalEnv:
         """Return how to reach the embedded servers."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.errors import LocalServerError
 from app.local import mariadb, processes, s3proxy
@@ -114,7 +114,7 @@ def is_up(home: Path) -> bool:
     return all(_runs(home, server) and server.greets(ports[server.NAME]) for server in SERVERS)
 
 
-def root_connection_args(home: Path) -> dict[str, str | int]:
+def root_connection_args(home: Path) -> dict[str, Any]:
     """Tell how MariaDB's root logs in, as `pymysql.connect` takes it: for tests and administration.
 
     Raises:

@@ -11,19 +11,20 @@ import app
 from app.batch import file_outcomes
 from app.batch import rules as quality
 from app.cli import app as cli
+from app.cli.options import PROGRAM
 from app.contract import values
 from app.contract.contract import load_contract
 from app.errors import PipelineError, TerminalError, TransientError
 from app.ledger import isolate
-from app.parsing import preamble, record_rules
+from app.parsing import header, preamble, record_rules
 from scripts.docgen import ROOT, code, page, table
 
 FILE_REASONS = {
     preamble.EMPTY: "The object has no bytes, or holds no line.",
     preamble.NOT_CSV: "Binary content: an archive, Excel, Parquet, PDF, UTF-16, or lines that end in CR alone. The detail names it.",
-    preamble.MISSING_COLUMN: "The header lacks a required column; the detail names it.",
-    preamble.DUPLICATE_COLUMN: "The header names a column more than once.",
-    preamble.NO_HEADER: "The first line is data, or no line ends within `stream.max_header_bytes`.",
+    header.MISSING_COLUMN: "The header lacks a required column; the detail names it.",
+    header.DUPLICATE_COLUMN: "The header names a column more than once.",
+    header.NO_HEADER: "The first line is data, or no line ends within `stream.max_header_bytes`.",
     preamble.WRONG_DELIMITER: "No delimiter, or more than one, gives the contract's columns; comma, semicolon, tab and `|` are tried.",
     preamble.UNREADABLE: "The gzip data is damaged or ends too early.",
     file_outcomes.REJECT_RATIO: "A larger share of its rows is rejected than `settings.max_reject_ratio` of the contract allows. None"
@@ -125,7 +126,7 @@ def commands() -> dict[tuple[str, ...], Any]:
 def commands_page() -> str:
     """Describe every command."""
     intro = [
-        f"`{cli.PROGRAM} [spark-submit options --] COMMAND [options]`. Only `run`, and the `--dry-run` of `retract`, `replay` and",
+        f"`{PROGRAM} [spark-submit options --] COMMAND [options]`. Only `run`, and the `--dry-run` of `retract`, `replay` and",
         "`quarantine replay`, start Spark and take options of spark-submit, before a `--`. Every command takes `--help`, and `--debug` to",
         "show the trace of an error.",
         "",

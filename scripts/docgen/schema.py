@@ -154,16 +154,20 @@ def _entity(name: str, columns: Iterable[tuple[str, str, str]]) -> list[str]:
     return [f"  {name} {{", *(f"    {kind} {column} {mark}".rstrip() for kind, column, mark in columns), "  }"]
 
 
+def _kind(type_name: str) -> str:
+    """Return the type without its length: Mermaid takes one word."""
+    return type_name.split("(")[0].split()[0]
+
+
 def _table_entity(one: Table, foreign: Iterable[str]) -> list[str]:
     marks = {c.name: ", ".join(m for m, names in (("PK", one.primary), ("FK", foreign)) if c.name in names) for c in one.columns}
-    return _entity(one.name, ((re.match(r"\w+", c.type)[0].lower(), c.name, marks[c.name]) for c in one.columns))  # type: ignore[index]
+    return _entity(one.name, ((_kind(c.type).lower(), c.name, marks[c.name]) for c in one.columns))
 
 
 def _business_picture(dimensions: Sequence[Table], marts: Sequence[Table]) -> list[str]:
     refers = {dimension.fact_key: dimension for dimension in DIMENSIONS}
-    sales = [
-        (re.match(r"\w+", c.type)[0], c.name, "FK" if c.name in refers else "") for c in load_contract(ROOT / "conf/contract.yml").columns
-    ]  # type: ignore[index]
+    columns = load_contract(ROOT / "conf/contract.yml").columns
+    sales = [(_kind(c.type), c.name, "FK" if c.name in refers else "") for c in columns]
     lines = ["```mermaid", "erDiagram"]
     lines += [f'  {d.table} {"||" if d.required else "|o"}--o{{ sales_row : "{d.fact_key}"' for d in DIMENSIONS]
     for mart in MARTS:

@@ -22,16 +22,17 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from pyspark.sql import DataFrame
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # What is imported from the repository is imported where it is used, behind this.
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
+sys.path.insert(0, str(REPOSITORY))
 os.environ["PYTHONPATH"] = str(REPOSITORY)
 os.environ["PYSPARK_PYTHON"] = sys.executable
 os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
@@ -70,7 +71,7 @@ class LocalClient:
 
 def make_files(folder: Path, rows: int, files: int, quotes: str) -> list[str]:
     """Write the files once; later runs find them."""
-    from generators import SALES_HEADER, standard_rows
+    from scripts.generators import SALES_HEADER, standard_rows
 
     folder = folder / f"{rows}-{files}-{quotes}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,10 +130,14 @@ def noop(frame: DataFrame) -> None:
     frame.write.format("noop").mode("overwrite").save()
 
 
-def cast(frame: DataFrame, *more: str) -> DataFrame:
+def with_types(frame: DataFrame, *more: str) -> DataFrame:
     from pyspark.sql import functions as F
 
     return frame.select(*[F.col(name).try_cast(kind).alias(name) for name, kind in TYPES.items()], *more)
+
+
+def local_client() -> S3Client:
+    return cast("S3Client", LocalClient())
 
 
 def main() -> None:
@@ -166,7 +171,7 @@ def main() -> None:
 
     def ours(paths: list[str]) -> DataFrame:
         files = [ScanFile(n, "", path, hashlib.md5(path.encode()).hexdigest(), os.path.getsize(path)) for n, path in enumerate(paths)]
-        return scan(spark, plan_splits(files, Settings().split_bytes), contract, Settings(), unknown, LocalClient)
+        return scan(spark, plan_splits(files, Settings().split_bytes), contract, Settings(), unknown, local_client)
 
     def csv(paths: list[str], schema: str) -> DataFrame:
         return spark.read.schema(schema).option("header", True).csv(paths)
@@ -180,15 +185,15 @@ def main() -> None:
     cases = {
         "a  spark csv, text": lambda: noop(csv(paths, texts)),
         "b  spark csv, typed": lambda: noop(csv(paths, types)),
-        "c  spark csv, text + try_cast": lambda: noop(cast(csv(paths, texts))),
+        "c  spark csv, text + try_cast": lambda: noop(with_types(csv(paths, texts))),
         "d  scan, all columns": lambda: noop(ours(paths)),
         "d1 scan, the contract's columns": lambda: noop(ours(paths).select(*TYPES)),
-        "d2 scan + try_cast, with lineage": lambda: noop(cast(ours(paths), *lineage)),
+        "d2 scan + try_cast, with lineage": lambda: noop(with_types(ours(paths), *lineage)),
     }
     show(f"{args.rows} rows in {args.files} files, quotes: {args.quotes}", measure(cases, args.rounds), args.rows)
     latency = {
-        "spark csv, text + try_cast": lambda: noop(cast(csv(small, texts))),
-        "scan + try_cast": lambda: noop(cast(ours(small), *lineage)),
+        "spark csv, text + try_cast": lambda: noop(with_types(csv(small, texts))),
+        "scan + try_cast": lambda: noop(with_types(ours(small), *lineage)),
     }
     show("one file of 1,000 rows", measure(latency, 20), 1000)
     spark.stop()

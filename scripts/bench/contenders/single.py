@@ -101,8 +101,8 @@ class Loader:
             path = folder / f"{name}.csv"
             path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
             db.execute(f"COPY {name} FROM '{path}' (DELIMITER '\t', HEADER false)")
-        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in TYPES.items())
-        db.execute(f"CREATE VIEW sales AS FROM read_csv('{folder}/in/*.csv', header = true, auto_detect = false, columns = {{{columns}}})")
+        types = ", ".join(f"'{name}': '{kind}'" for name, kind in TYPES.items())
+        db.execute(f"CREATE VIEW sales AS FROM read_csv('{folder}/in/*.csv', header = true, auto_detect = false, columns = {{{types}}})")
         db.execute(f"CREATE TABLE facts AS {FACTS}")
 
     def _marts(self, db: duckdb.DuckDBPyConnection, folder: Path) -> None:
