@@ -6,29 +6,48 @@ PYTEST := .venv/bin/python -m pytest
 # What CI spends its minutes on.
 SLOWEST := --durations=20 --durations-min=5
 
-.PHONY: help setup lint type unit spark integration e2e kills mysql test chaos chaos-matrix classes bench bench-quick demo clean
+# The packages of requirements-dev.txt; a clone without them is set up first.
+TOOLS := .venv/bin/lint-imports
+
+.PHONY: help setup setup-runtime fast lint fmt type docs unit spark integration e2e kills mysql test chaos chaos-matrix classes bench bench-quick demo clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## .venv, jars, embedded servers; quick when all is there
 	@scripts/setup.sh
 
-lint: ## ruff (rules and format), import order of the modules
+setup-runtime: ## only what a deployment needs: no tools for tests, no embedded servers
+	@SALESTREAM_SETUP=runtime scripts/setup.sh
+
+$(TOOLS):
+	@scripts/setup.sh
+
+fast: | $(TOOLS) ## lint, type and unit side by side: before each commit
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target --keep-going lint type unit
+
+lint: | $(TOOLS) ## ruff (rules and format), import order of the modules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
 
-type: ## mypy --strict
+fmt: | $(TOOLS) ## put the code into ruff's format, and mend what its rules can mend
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+docs: | $(TOOLS) ## write the pages of docs/ that come from the code
+	$(PYTHON) -m scripts.generate_docs
+
+type: | $(TOOLS) ## mypy --strict over app and scripts
 	.venv/bin/mypy
 
-unit: ## tests without Spark and network, seconds
+unit: | $(TOOLS) ## tests without Spark and network, seconds
 	$(PYTEST) tests/unit
 
-spark: ## tests with a local Spark session
+spark: | $(TOOLS) ## tests with a local Spark session
 	$(PYTEST) tests/spark
 
-integration: ## tests on the embedded S3 and MySQL
+integration: | $(TOOLS) ## tests on the embedded S3 and MySQL
 	$(PYTEST) $(SLOWEST) tests/integration
 
 e2e: classes ## the whole pipeline through ./spark-submit.sh
@@ -45,20 +64,20 @@ test: ## all of the above and bench-quick, two parts side by side, with what eac
 
 MINUTES ?= 10
 SEED ?= 1
-chaos: ## kills and faults at random for MINUTES=10, SEED=1; nothing may be lost or doubled
+chaos: | $(TOOLS) ## kills and faults at random for MINUTES=10, SEED=1; nothing may be lost or doubled
 	$(PYTHON) -m tests.chaos storm --minutes $(MINUTES) --seed $(SEED)
 
 BEGIN ?= 1
 chaos-matrix: classes ## every fail point, victim and kind of batch, two hours; POINT=, VICTIM=, KIND=, ROUNDS=1, BEGIN=n choose
 	$(PYTHON) -m tests.chaos matrix --point "$(POINT)" --victim "$(VICTIM)" --kind "$(KIND)" --rounds $(or $(ROUNDS),4) --begin $(BEGIN)
 
-classes: ## Spark's classes prepared for the tests' JVMs, which then start faster
+classes: | $(TOOLS) ## Spark's classes prepared for the tests' JVMs, which then start faster
 	@$(PYTHON) -m tests.class_archive
 
 WORKLOADS ?=
 CONTENDERS ?=
 SCALE ?= 1
-bench: ## Salestream beside the others, three rounds in 60 to 95 minutes on two cores; WORKLOADS=a,c CONTENDERS=salestream,floor ROUNDS=3 SCALE=0.1 choose
+bench: | $(TOOLS) ## Salestream beside the others, three rounds in 60 to 95 minutes on two cores; WORKLOADS=a,c CONTENDERS=salestream,floor ROUNDS=3 SCALE=0.1 choose
 	$(PYTHON) -m scripts.bench --workloads "$(WORKLOADS)" --contenders "$(CONTENDERS)" --rounds $(or $(ROUNDS),0) --scale $(SCALE)
 	$(PYTHON) -m scripts.bench.report
 

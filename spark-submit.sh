@@ -92,8 +92,7 @@ memory=$(cd / && PYTHONPATH=$root "$python" -c 'import sys; from app.cli.options
 # What --packages has once resolved is handed over as it lies in the cache: that saves seconds of CPU at every start.
 packages=(--packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES")
 cached=("$root"/.cache/ivy/jars/*.jar)
-stamp=$(sha256sum "$root/scripts/packages.sh" "$root/requirements.txt" | sha256sum | cut -d' ' -f1)
-if [ -f "${cached[0]}" ] && [ "$(cat "$root/.cache/ivy/.stamp" 2>/dev/null)" = "$stamp" ] && [[ $root != *,* ]]; then
+if [ -f "${cached[0]}" ] && [ "$(cat "$root/.cache/ivy/.stamp" 2>/dev/null)" = "$(spark_packages_stamp "$root")" ] && [[ $root != *,* ]]; then
   packages=(--jars "$(IFS=,; printf '%s' "${cached[*]}")")
 fi
 # Executors on other machines have no clone: the code goes with the submission, and they fetch it from the driver as long as it runs.

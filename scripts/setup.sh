@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make a fresh clone ready: .venv with the pinned packages, the jars, the binaries of the embedded servers.
 # Safe to run again; a run with nothing to do takes well under a second. `make setup` calls it.
+# SALESTREAM_SETUP=runtime leaves out what only development needs: the packages of requirements-dev.txt and the embedded servers.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -9,6 +10,7 @@ CACHE=$ROOT/.cache
 SERVERS=$CACHE/servers
 IVY=$CACHE/ivy
 LOG=$CACHE/log/setup.log
+PARTS=${SALESTREAM_SETUP:-all}
 NEEDED_GB=3
 
 say() { printf '%s\n' "setup: $*"; }
@@ -70,10 +72,11 @@ run_with_progress() { # label, directory, file pattern, command...
   return "$status"
 }
 
-install_packages() {
-  local python hash
-  hash=$(checksum "$ROOT/requirements.txt")
-  if stamped "$VENV/.salestream-stamp" "$hash" && [ -x "$VENV/bin/python" ]; then return; fi
+# Each requirements file has a stamp of its own: tools may be added to a .venv that only runs the job.
+install_packages() { # requirements file
+  local python hash name=$1 stamp=$VENV/.salestream-$1.stamp
+  hash=$(checksum "$ROOT/$name")
+  if stamped "$stamp" "$hash" && [ -x "$VENV/bin/python" ]; then return; fi
   python=$(find_python)
   # A .venv of another place or Python cannot be mended; scripts in it name their interpreter by absolute path.
   if [ -e "$VENV" ] && ! "$VENV/bin/python" -c 'import sys; sys.exit(sys.prefix != sys.argv[1])' "$VENV" 2>/dev/null; then rm -rf "$VENV"; fi
@@ -81,10 +84,10 @@ install_packages() {
     say "building .venv with $("$python" -V)"
     "$python" -m venv "$VENV" >>"$LOG" 2>&1 || fail "a virtual environment could not be built" "install the venv module (python3-venv); log: $LOG"
   fi
-  say "installing $(grep -c == "$ROOT/requirements.txt") pinned packages (pyspark alone is about 450 MB: some minutes the first time)"
-  run_with_progress ".venv" "$VENV" '*' "$VENV/bin/pip" install --disable-pip-version-check --no-input --retries 2 -r "$ROOT/requirements.txt" \
+  say "installing the $(grep -c == "$ROOT/$name") pinned packages of $name (pyspark alone is about 450 MB: some minutes the first time)"
+  run_with_progress ".venv" "$VENV" '*' "$VENV/bin/pip" install --disable-pip-version-check --no-input --retries 2 -r "$ROOT/$name" \
     || fail_download "a Python package" "PyPI"
-  printf '%s' "$hash" >"$VENV/.salestream-stamp"
+  printf '%s' "$hash" >"$stamp"
 }
 
 # An Ivy file that names the given group:artifact:version coordinates, as they stand.
@@ -127,7 +130,7 @@ fetch_servers() {
 # spark-submit itself fills the cache it will use, so that later starts find everything there and need no network.
 fetch_spark_packages() {
   local hash nothing=$CACHE/nothing.py
-  hash=$(checksum "$ROOT/scripts/packages.sh" "$ROOT/requirements.txt")
+  hash=$(spark_packages_stamp "$ROOT")
   if stamped "$IVY/.stamp" "$hash"; then return; fi
   say "fetching Spark's packages from Maven Central (16 MB)"
   # Only what this resolution brings may lie there: spark-submit.sh takes all of it.
@@ -150,6 +153,10 @@ link_spark() {
 }
 
 main() {
+  case $PARTS in
+    all | runtime) ;;
+    *) fail "SALESTREAM_SETUP is \"$PARTS\"" "set it to runtime, or leave it out for everything" ;;
+  esac
   # shellcheck source=scripts/packages.sh
   . "$ROOT/scripts/packages.sh"
   check_java
@@ -159,8 +166,11 @@ main() {
   exec 9>"$CACHE/setup.lock"
   if ! flock -n 9; then say "waiting for another make setup of this clone"; flock 9; fi
   : >"$LOG"
-  install_packages
-  fetch_servers
+  install_packages requirements.txt
+  if [ "$PARTS" = all ]; then
+    install_packages requirements-dev.txt
+    fetch_servers
+  fi
   fetch_spark_packages
   link_spark
   say "ready"

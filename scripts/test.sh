@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run every part of the test suite, go on after a failure, and end with what each part took and pytest's own last lines.
-# Parts may be named, they then run one after the other: scripts/test.sh lint unit
+# Parts may be named, each a target of the Makefile; they then run one after the other: scripts/test.sh fast spark
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
