@@ -26,6 +26,7 @@ from app.cli.secrets import keys_app
 from app.cli.verify import verify_app
 from app.config.load import LoggingConfig, describe, home_of
 from app.errors import PipelineError
+from app.version import VERSION
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -57,6 +58,19 @@ app.add_typer(clean_app)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
 app.add_typer(quarantine_app, name="quarantine")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"salestream {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Take the options that belong to no command."""
 
 
 @app.command(epilog="Example: ./spark-submit.sh run --env dev --once")

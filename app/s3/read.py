@@ -1,4 +1,4 @@
-"""S3: a client, and the few requests the job makes. The only module that imports boto3."""
+"""S3: a client, and the requests that read: HEAD, GET and LIST. app/s3/write.py has those that write."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app.config.load import S3Config
 from app.errors import S3Error, S3Unavailable
+from app.version import USER_AGENT
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -45,7 +46,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-USER_AGENT = "salestream"
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 

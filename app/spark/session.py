@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from app.config.load import Config
 from app.errors import EnvironmentFault
 from app.spark.errors import spark_error
+from app.version import USER_AGENT
 
 PROVIDER_CHAIN = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
 
@@ -72,7 +73,7 @@ def settings(config: Config) -> dict[str, str]:
         "spark.hadoop.fs.s3a.endpoint.region": s3.region,
         "spark.hadoop.fs.s3a.path.style.access": str(s3.path_style).lower(),
         "spark.hadoop.fs.s3a.connection.maximum": str(max(64, s3.max_connections)),
-        "spark.hadoop.fs.s3a.user.agent.prefix": "salestream",
+        "spark.hadoop.fs.s3a.user.agent.prefix": USER_AGENT,
         "spark.hadoop.fs.s3a.attempts.maximum": "5",
         "spark.hadoop.fs.s3a.retry.limit": "5",
         "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions),

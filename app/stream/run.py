@@ -33,6 +33,7 @@ from app.spark.session import build_session
 from app.stream.housekeeping import Housekeeper
 from app.stream.last_run import unfinished_work
 from app.stream.supervise import StopRequest, drain, keep_going, supervise
+from app.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def run(config: Config, *, once: bool) -> None:
     Raises:
         PipelineError: the stream cannot go on; nothing is half done.
     """
+    log.info("starting salestream version=%s env=%s", VERSION, config.env)
     stop = StopRequest()
     stop.install()
     parse_failpoint()

@@ -14,6 +14,7 @@ import typer
 from app.cli import app as cli
 from app.config.credentials import encrypt
 from app.errors import BatchFailed, MySqlUnavailable, OwnershipError, PipelineError, UsageError
+from app.version import VERSION
 from tests.conftest import REPOSITORY
 
 PROGRAM = "./spark-submit.sh"
@@ -54,6 +55,11 @@ def failing() -> Iterator[Callable[[Exception], None]]:
 
 
 # Help
+
+
+def test_the_version_is_said_without_a_command_or_a_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr() == (f"salestream {VERSION}\n", "")
 
 
 def test_all_commands_are_walked() -> None:

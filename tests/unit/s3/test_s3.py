@@ -16,6 +16,7 @@ from botocore.exceptions import (
 )
 from pydantic import SecretStr
 
+from app import version
 from app.config.load import Config
 from app.errors import PipelineError, S3Error, S3Unavailable
 from app.ledger.records import SourceFile
@@ -296,5 +297,5 @@ def test_every_request_names_the_product_in_the_buckets_access_log(config: Confi
     client.meta.events.register("before-send.s3.HeadObject", keep)
     with pytest.raises(S3Unavailable):
         head(client, "lake", "a.csv")
-    assert [agent.split()[0] for agent in sent] == [b"salestream"]
-    assert settings(config)["spark.hadoop.fs.s3a.user.agent.prefix"] == "salestream"
+    assert [agent.split()[0].decode() for agent in sent] == [f"salestream/{version.VERSION}"]
+    assert settings(config)["spark.hadoop.fs.s3a.user.agent.prefix"] == f"salestream/{version.VERSION}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
+import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 import yaml
 
 from app.config.reading import REPOSITORY
+from app.version import VERSION
 
 RUNTIME, TOOLS = "requirements", "requirements-dev"
 # Packages whose module has another name.
@@ -88,3 +92,29 @@ def test_the_commit_hooks_run_what_make_runs_and_fetch_nothing() -> None:
 def test_fast_is_lint_type_and_unit() -> None:
     (command,) = recipe("fast")
     assert command.split()[-3:] == ["lint", "type", "unit"]
+
+
+def test_the_version_of_the_code_is_that_of_the_project() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (project["name"], project["version"]) == ("salestream", VERSION)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
+
+
+def test_code_that_travels_in_a_zip_knows_its_version(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "salestream.zip", "w") as package:
+        for name in ("app/__init__.py", "app/version.py"):
+            package.write(REPOSITORY / name, name)
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(tmp_path / 'salestream.zip')!r}); import app.version as v; print(v.VERSION)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd="/",
+    )
+    assert said.stdout == f"{VERSION}\n"

@@ -1,5 +1,6 @@
 """What the stream does around Spark: find the line that says what failed, keep few checkpoints, remember a stop."""
 
+import logging
 import os
 import signal
 import time
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from app.batch.process import BatchRunner
-from app.errors import BatchFailed, LedgerError, OwnershipError
+from app.config.load import Config
+from app.errors import BatchFailed, LedgerError, OwnershipError, UsageError
 from app.spark.errors import failure_line, spark_error
-from app.stream.run import fresh_checkpoint
+from app.stream.run import fresh_checkpoint, run
 from app.stream.supervise import StopRequest, raise_failure
+from app.version import VERSION
 
 # As Spark 4.2.1 words the failure of a planner process: the Python trace, then a description of the query.
 HEAD = """[PYTHON_STREAMING_DATA_SOURCE_RUNTIME_ERROR] Failed when Python streaming data source perform latestOffset: \
@@ -224,3 +227,12 @@ def test_a_stop_ends_a_wait_at_once() -> None:
     started = time.monotonic()
     stop.wait(30)
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_run_says_first_which_version_it_is(config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.delenv("SALESTREAM_DRIVER_PID_FILE", raising=False)
+    monkeypatch.setenv("SALESTREAM_FAILPOINT", "no_such_point")
+    with caplog.at_level(logging.INFO, "app"), pytest.raises(UsageError):
+        run(config, once=True)
+    assert caplog.messages == [f"starting salestream version={VERSION} env=test"]
