@@ -1,4 +1,7 @@
-"""Leftovers of attempts that never committed: known by the attempt's key, removed before anything new is written (design: D4)."""
+"""Leftovers of attempts that never committed: known by the attempt's key, removed before anything new is written.
+
+docs/decisions/0012-exactly-once.md says why.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The story of one micro-batch, top to bottom. The numbers are those of the picture in docs/architecture.md.
 
 Spark calls `process_batch` at least once for every batch number; the ledger makes it exactly once: nothing counts before the one
-transaction of step 7, and everything written before it carries the attempt's own key (design: D5).
+transaction of step 7, and everything written before it carries the attempt's own key (docs/decisions/0012-exactly-once.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a batch takes out again: files that are retracted, read anew or superseded, and the Parquet that is replaced for it.
 
-Rows are taken out as they stand in the live facts, not as they would be read today (design: D5, Undo). A part that holds some of
-them is written anew without them; the marts get the negative of what was there.
+Rows are taken out as they stand in the live facts, not as they would be read today. A part that holds some of them is written anew
+without them; the marts get the negative of what was there (docs/decisions/0006-operations.md).
 """
 
 from __future__ import annotations

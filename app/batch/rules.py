@@ -1,4 +1,7 @@
-"""Quality: the contract's rules judge rows whose values are sound, and every reason against a row is named (design: D3)."""
+"""Quality: the contract's rules judge rows whose values are sound, and every reason against a row is named.
+
+docs/decisions/0010-values-in-the-workers.md says why.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Steps 5 and 6 of a micro-batch: stage the deltas and write facts, quarantine and pending rows, side by side.
 
-Everything carries the attempt's key and counts for nothing before the final transaction (design: D5).
+Everything carries the attempt's key and counts for nothing before the final transaction (docs/decisions/0012-exactly-once.md).
 """
 
 from __future__ import annotations

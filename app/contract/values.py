@@ -1,4 +1,4 @@
-"""One value: its text becomes a typed value, or the reason why it does not (design: D3). Pure.
+"""One value: its text becomes a typed value, or the reason why it does not (docs/decisions/0010-values-in-the-workers.md). Pure.
 
 A value that does not convert *exactly* is a fault: Spark's own casts would turn '2024' into 2024-01-01 and 1.239 into 1.24.
 """

@@ -1,4 +1,7 @@
-"""A batch that fails again and again: cut it in halves until the file that makes it fail is alone, and give that one up (design: D9)."""
+"""A batch that fails again and again: cut it in halves until the file that makes it fail is alone, and give that one up.
+
+docs/decisions/0005-poison-files.md says why.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The ledger: states of files, batches, attempts and parts, and every transition between them.
 
-Each method is one transaction; the writing ones first prove our epoch (design: D5). Work is found by state, never by position.
+Each method is one transaction; the writing ones first prove our epoch. Work is found by state, never by position
+(docs/decisions/0012-exactly-once.md, 0011-ledger-and-identity.md).
 """
 
 from __future__ import annotations

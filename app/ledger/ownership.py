@@ -1,4 +1,4 @@
-"""Who may write: the epoch in `stream_owner` is the guarantee, GET_LOCK only good manners (design: D5)."""
+"""Who may write: the epoch in `stream_owner` is the guarantee, GET_LOCK only good manners (docs/decisions/0012-exactly-once.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The marker on S3: the newest batch that was about to commit, or did. A ledger that does not know it is older than S3 (design: D5).
+"""The marker on S3: the newest batch that was about to commit, or did. A ledger that does not know it is older than S3.
 
 It is one small object below the facts prefix, in a folder that directory readers skip, overwritten beside the outputs of each batch
 and again behind its commit.
+docs/decisions/0012-exactly-once.md says why.
 """
 
 from __future__ import annotations

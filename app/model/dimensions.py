@@ -1,4 +1,4 @@
-"""Enrichment: which dimension keys are known, and the attributes that facts carry (design: D6).
+"""Enrichment: which dimension keys are known, and the attributes that facts carry (docs/decisions/0016-dimensions-and-pending-rows.md).
 
 Rows and dimensions meet in the Python workers, as Arrow: docs/decisions/0009-lookups.md. Every dimension was proven unique on its key
 when it was loaded, so nothing here changes the number of rows.

@@ -1,4 +1,4 @@
-"""Archive: a finished file's object moves out of the source prefix, never over another one (design: D5, Archive)."""
+"""Archive: a finished file's object moves out of the source prefix, never over another one (docs/decisions/0012-exactly-once.md)."""
 
 from __future__ import annotations
 

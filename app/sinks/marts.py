@@ -1,4 +1,4 @@
-"""Marts in MySQL: executors stage a batch's deltas, the final transaction merges them (design: D5 step 7, D7)."""
+"""Marts in MySQL: executors stage a batch's deltas, the final transaction merges them (docs/decisions/0013-marts-and-money.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Dimensions over JDBC: read once per refresh, pinned, and looked up directly when a batch misses a key (design: D6)."""
+"""Dimensions over JDBC: read once per refresh, pinned, and looked up directly when a batch misses a key.
+
+docs/decisions/0016-dimensions-and-pending-rows.md says why.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The streaming source `s3_csv_inbox`: its offsets are batch numbers of the ledger, its rows the numbers themselves.
 
 Spark runs the reader in a planner process of its own. The options name the configuration; they never hold a value of it, because
-options show in query plans (design: D1).
+options show in query plans (docs/decisions/0011-ledger-and-identity.md).
 """
 
 from __future__ import annotations

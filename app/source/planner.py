@@ -1,4 +1,7 @@
-"""Discovery and planning: list the prefix, write new object versions into the ledger, claim them for a batch (design: D1)."""
+"""Discovery and planning: list the prefix, write new object versions into the ledger, claim them for a batch.
+
+docs/decisions/0011-ledger-and-identity.md says why.
+"""
 
 from __future__ import annotations
 

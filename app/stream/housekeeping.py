@@ -1,4 +1,4 @@
-"""What a stream does beside its batches, on every tick, also while no file arrives (design: D5, Idle work)."""
+"""What a stream does beside its batches, on every tick, also while no file arrives (docs/decisions/0012-exactly-once.md)."""
 
 from __future__ import annotations
 
