@@ -1,4 +1,4 @@
-"""The file that spark-submit runs; everything else begins in cli.py."""
+"""The file that spark-submit runs; everything else begins in app/cli/app.py."""
 
 import sys
 from pathlib import Path

@@ -118,7 +118,7 @@ class StreamConfig(Section):
     max_bytes_per_trigger: Bytes = Field(default=1 << 30, description="Most bytes of one micro-batch (at least one file is taken)")
     trigger_interval: Interval = Field(default="500 milliseconds", description="Pause between looks at the source")
     settle_seconds: Seconds = Field(default=2.0, description="Empty objects younger than this wait: some writers begin with one")
-    max_attempts: Positive = Field(default=3, description="Attempts of a failing batch before its files are run one by one")
+    max_attempts: Positive = Field(default=3, description="Attempts of a failing batch before it is cut in halves")
     retry_seconds: Seconds = Field(default=600.0, description="A run that fails for a reason that may pass begins again for so long")
     takeover_seconds: Seconds = Field(default=15.0, description="Silence after which another instance may take over")
     split_bytes: Bytes = Field(

@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS source_file (
   rows_pending   BIGINT NOT NULL DEFAULT 0,
   reason_code    VARCHAR(40) DEFAULT NULL,
   reason_detail  VARCHAR(2000) DEFAULT NULL,
-  content_digest VARBINARY(32) DEFAULT NULL COMMENT 'MD5 of the bytes as read',
+  content_digest VARBINARY(32) DEFAULT NULL COMMENT 'SHA-256 over the size and the hashes of all blocks (16 bytes: an MD5, by an earlier version)',
   discovered_at  DATETIME(6) NOT NULL,
   claimed_at     DATETIME(6) DEFAULT NULL,
   finished_at    DATETIME(6) DEFAULT NULL,

@@ -182,3 +182,22 @@ def test_no_page_breaks_its_pictures() -> None:
         assert text.count("```") % 2 == 0, page
         for picture in re.findall(r"^```mermaid\n(\w+)", text, re.MULTILINE):
             assert picture in ("flowchart", "sequenceDiagram", "stateDiagram", "erDiagram")
+
+
+def test_every_module_that_a_page_names_is_there() -> None:
+    there = ["/" + path.relative_to(ROOT).as_posix() for folder in ("app", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")]
+    for page in PAGES:
+        for path in re.findall(r"`([\w/]+\.py)(?:::\w+)?`", page.read_text(encoding="utf-8")):
+            assert any(known.endswith(f"/{path}") for known in there), f"{page.name} names {path}"
+
+
+def test_every_decision_that_the_code_cites_is_there_and_nothing_outside_the_repository() -> None:
+    for folder in ("app", "scripts", "tests", "conf"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix not in (".py", ".sh", ".sql", ".yml") or path == Path(__file__):
+                continue
+            text = path.read_text(encoding="utf-8")
+            assert "design: D" not in text, path
+            assert "design.md" not in text, path
+            for cited in re.findall(r"\b(\d{4}-[a-z][a-z-]+)\.md", text):
+                assert (ROOT / "docs/decisions" / f"{cited}.md").is_file(), f"{path} cites {cited}"

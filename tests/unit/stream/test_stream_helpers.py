@@ -46,7 +46,7 @@ CAUSE = """pymysql.err.OperationalError: (2003, "Can't connect to MySQL server o
 The above exception was the direct cause of the following exception:
 
 Traceback (most recent call last):
-  File "/repo/app/mysql.py", line 100, in connect
+  File "/repo/app/mysql/database.py", line 100, in connect
 """
 
 
