@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from app.contract.contract import Contract
+from tests.shipped import shipped_contract
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -25,3 +28,9 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.upper().startswith("SALESTREAM__"):
             monkeypatch.delenv(name)
     yield
+
+
+@pytest.fixture(scope="session")
+def contract() -> Contract:
+    """The shipped contract, whatever a user has made of conf/contract.yml."""
+    return shipped_contract()

@@ -27,6 +27,7 @@ from app.spark.session import build_session
 from app.stream.run import run_owned
 from app.stream.supervise import StopRequest
 from tests.conftest import REPOSITORY
+from tests.shipped import SHIPPED_CONF
 
 CustomerMart = dict[tuple[int, str], Decimal]
 TeamMart = dict[tuple[int, int, str], tuple[Decimal, Decimal]]
@@ -110,7 +111,7 @@ class World:
         with root.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         users = make_users(root)
-        tree = yaml.load((REPOSITORY / "conf" / "dev.yml").read_text(), Loader=yaml.BaseLoader)
+        tree = yaml.load((SHIPPED_CONF / "dev.yml").read_text(), Loader=yaml.BaseLoader)
         tree["s3"]["bucket"] = name
         tree["mysql"] |= {**(mysql or {}), "database": name, "user": JOB, "password": users[JOB]}
         # A test is about the failure that it makes; those about restarts ask for them.
@@ -118,7 +119,7 @@ class World:
         conf = folder / "conf"
         conf.mkdir()
         (conf / "dev.yml").write_text(yaml.safe_dump(tree))
-        (conf / "contract.yml").write_bytes((REPOSITORY / "conf" / "contract.yml").read_bytes())
+        (conf / "contract.yml").write_bytes((SHIPPED_CONF / "contract.yml").read_bytes())
         world = cls(_load(env, folder), env, folder, users, root)
         world.client.create_bucket(Bucket=name)
         grant(root, name, ADMIN)

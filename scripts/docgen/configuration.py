@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic_core import PydanticUndefined
 
 from app.config.sections import SECTIONS, Section, TopLevel
-from scripts.docgen import ROOT, code, page, table
+from scripts.docgen import CONF, code, page, table
 
 ENVS = ("dev", "qa", "prod")
 TYPES = {
@@ -39,9 +40,9 @@ MEANINGS = {
 }
 
 
-def configuration_page() -> str:
-    """Describe every key, and what the shipped files set."""
-    shipped = {env: _flat(yaml.load((ROOT / f"conf/{env}.yml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader)) for env in ENVS}
+def configuration_page(conf: Path = CONF) -> str:
+    """Describe every key, and what the files of a folder set."""
+    shipped = {env: _flat(yaml.load((conf / f"{env}.yml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader)) for env in ENVS}
     intro = [
         "`conf/dev.yml`, `conf/qa.yml` and `conf/prod.yml` hold the same keys; `--env` chooses one. In a value `${NAME}` is an",
         "environment variable and `${NAME:-text}` has a default. The override variable of a key wins over the file and is taken as it is.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import app
@@ -17,7 +18,7 @@ from app.contract.contract import load_contract
 from app.errors import PipelineError, TerminalError, TransientError
 from app.ledger import isolate
 from app.parsing import header, preamble, record_rules
-from scripts.docgen import ROOT, code, page, table
+from scripts.docgen import CONF, code, page, table
 
 FILE_REASONS = {
     preamble.EMPTY: "The object has no bytes, or holds no line.",
@@ -63,7 +64,7 @@ def error_classes() -> list[type[PipelineError]]:
     return sorted(own, key=lambda kind: kind.code)
 
 
-def errors_page() -> str:
+def errors_page(conf: Path = CONF) -> str:
     """Describe every error, and every reason against a file or a row."""
     assert set(FILE_REASONS) == {*preamble.FILE_REASONS, file_outcomes.REJECT_RATIO, isolate.FAILED_REASON}, (
         "a reason against a file has no meaning here"
@@ -89,7 +90,7 @@ def errors_page() -> str:
         "(state `DUPLICATE`, moved below the processed prefix), loaded again, or rejected.",
         "",
     ]
-    rules = load_contract(ROOT / "conf" / "contract.yml").rules
+    rules = load_contract(conf / "contract.yml").rules
     judged = [(code(quality.rule_code(rule)), f"`{rule.expression}` is false.") for rule in rules if rule.on_fail == "reject"]
     warned = ", ".join(code(rule.name) for rule in rules if rule.on_fail == "warn")
     kept = [
@@ -123,7 +124,7 @@ def commands() -> dict[tuple[str, ...], Any]:
     return dict(walk((), typer.main.get_command(cli.app)))
 
 
-def commands_page() -> str:
+def commands_page(_: Path = CONF) -> str:
     """Describe every command."""
     intro = [
         f"`{PROGRAM} [spark-submit options --] COMMAND [options]`. Only `run`, and the `--dry-run` of `retract`, `replay` and",

@@ -10,10 +10,10 @@ from typing import Any
 
 import sqlparse
 
-from app.contract.contract import load_contract
+from app.contract.contract import Contract, load_contract
 from app.model.dimensions import DIMENSIONS
 from app.model.marts import MARTS
-from scripts.docgen import ROOT, code, page, table
+from scripts.docgen import CONF, ROOT, code, page, table
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _column(item: str) -> Column:
     return Column(match["name"], match["type"], "NOT NULL" not in rest, shown, (match["comment"] or "").replace("''", "'"))
 
 
-def schema_page() -> str:
+def schema_page(conf: Path = CONF) -> str:
     """Describe every table, and how they belong together."""
     paths = sorted((ROOT / "scripts" / "sql").glob("0*.sql"))
     files = {path.name: read_tables(path) for path in paths}
@@ -133,7 +133,11 @@ def schema_page() -> str:
         "The lines of the pictures are references by value: the database holds no foreign keys.",
         "",
     ]
-    sold = ["## Sales, dimensions and marts", "", *_business_picture(dimensions, [m for m in marts if m not in staged])]
+    sold = [
+        "## Sales, dimensions and marts",
+        "",
+        *_business_picture(load_contract(conf / "contract.yml"), dimensions, [m for m in marts if m not in staged]),
+    ]
     sold += ["`sales_row` is no table: it is one row of a CSV file, and of the Parquet below the facts prefix.", ""]
     booked = ["## Ledger and stage tables", "", *_ledger_picture([*ledger, *(one for tables in later for one in tables), *staged])]
     parts = [line for name, tables in files.items() if tables for line in _file_part(name, tables)]
@@ -164,10 +168,9 @@ def _table_entity(one: Table, foreign: Iterable[str]) -> list[str]:
     return _entity(one.name, ((_kind(c.type).lower(), c.name, marks[c.name]) for c in one.columns))
 
 
-def _business_picture(dimensions: Sequence[Table], marts: Sequence[Table]) -> list[str]:
+def _business_picture(contract: Contract, dimensions: Sequence[Table], marts: Sequence[Table]) -> list[str]:
     refers = {dimension.fact_key: dimension for dimension in DIMENSIONS}
-    columns = load_contract(ROOT / "conf/contract.yml").columns
-    sales = [(_kind(c.type), c.name, "FK" if c.name in refers else "") for c in columns]
+    sales = [(_kind(c.type), c.name, "FK" if c.name in refers else "") for c in contract.columns]
     lines = ["```mermaid", "erDiagram"]
     lines += [f'  {d.table} {"||" if d.required else "|o"}--o{{ sales_row : "{d.fact_key}"' for d in DIMENSIONS]
     for mart in MARTS:

@@ -12,8 +12,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from app.batch.classify import classify_pending, classify_scanned, missing_key_rows, sales_columns
-from app.config.reading import REPOSITORY
-from app.contract.contract import Contract, load_contract
+from app.contract.contract import Contract
 from tests.frames import lookups, scanned
 
 pytestmark = pytest.mark.spark
@@ -53,11 +52,6 @@ ROWS: dict[str, dict[str, Any]] = {
         "_raw": None,
     },
 }
-
-
-@pytest.fixture(scope="module")
-def contract() -> Contract:
-    return load_contract(REPOSITORY / "conf" / "contract.yml")
 
 
 @pytest.fixture(scope="module")

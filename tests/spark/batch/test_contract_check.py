@@ -1,19 +1,19 @@
 """A contract that only Spark can judge is judged before any data is touched."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from app.batch.contract_check import check_contract
-from app.contract.contract import Column, Contract, Rule, load_contract
+from app.contract.contract import Column, Contract, Rule
 from app.errors import ContractError
+from tests.shipped import shipped_contract
 
 pytestmark = pytest.mark.spark
 
-SHIPPED = load_contract(Path(__file__).parents[3] / "conf" / "contract.yml")
+SHIPPED = shipped_contract()
 
 
 def with_rule(expression: str) -> Contract:

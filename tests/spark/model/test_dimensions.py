@@ -10,8 +10,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from app.batch.classify import sales_columns
-from app.config.reading import REPOSITORY
-from app.contract.contract import Contract, load_contract
+from app.contract.contract import Contract
 from app.errors import DimensionError
 from app.model.dimensions import (
     CUSTOMER,
@@ -47,11 +46,6 @@ TEAM_FACTS = {
     "total_cost",
     "sales_month",
 }
-
-
-@pytest.fixture(scope="module")
-def contract() -> Contract:
-    return load_contract(REPOSITORY / "conf" / "contract.yml")
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from app.contract.contract import Contract, load_contract
+from app.contract.contract import Contract
 from app.source.blocks import content_digests
 from app.source.scan import Marker, broken_borders, line_bases, plan_splits, scan
 from tests.frames import lookups
@@ -34,11 +33,6 @@ class Settings:
     max_header_bytes: int = 64 << 10
     max_record_lines: int = 100
     max_record_bytes: int = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def contract() -> Contract:
-    return load_contract(Path(__file__).parents[3] / "conf" / "contract.yml")
 
 
 @dataclass

@@ -16,6 +16,7 @@ from app.config.credentials import encrypt
 from app.errors import BatchFailed, MySqlUnavailable, OwnershipError, PipelineError, UsageError
 from app.version import VERSION
 from tests.conftest import REPOSITORY
+from tests.shipped import SHIPPED_CONF
 
 PROGRAM = "./spark-submit.sh"
 
@@ -146,11 +147,12 @@ def test_the_environment_of_servers_that_never_ran_is_bad_usage(capsys: pytest.C
 # Errors of our own: one line, and the trace only on request
 
 
-def test_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SALESTREAM_CONF_DIR", str(SHIPPED_CONF))
     assert cli.main(["status", "--env", "nowhere"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "salestream: CONFIG there is no conf/nowhere.yml; choose an environment: dev, prod, qa\n"
+    assert err == "salestream: CONFIG there is no tests/data/conf/nowhere.yml; choose an environment: dev, prod, qa\n"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from app.config.load import Config, MySqlConfig, S3Config, StreamConfig, describ
 from app.config.reading import REPOSITORY, read_yaml
 from app.config.sections import SECTIONS, TopLevel
 from app.errors import ConfigError
+from tests.shipped import SHIPPED_CONF
 
 S3 = "s3:\n  bucket: sales\n"
 MYSQL = "mysql:\n  host: db\n  user: job\n  password: pw\n  database: sales\n"
@@ -74,19 +75,19 @@ def test_the_shipped_files_have_every_key_and_no_other(env: str) -> None:
 
 @pytest.mark.parametrize("env", ["qa", "prod"])
 def test_qa_and_prod_use_the_provider_chain_and_tls(env: str) -> None:
-    config = load_config(env, environ=CLOUD)
+    config = load_config(env, conf_dir=SHIPPED_CONF, environ=CLOUD)
     assert (config.s3.access_key_id, config.s3.secret_access_key, config.s3.endpoint_url) == (None, None, None)
     assert config.mysql.tls == {"qa": "required", "prod": "verify"}[env]
 
 
 def test_dev_is_the_embedded_servers() -> None:
-    config = load_config("dev", environ={}, defaults=EMBEDDED)
+    config = load_config("dev", conf_dir=SHIPPED_CONF, environ={}, defaults=EMBEDDED)
     assert (config.s3.bucket, config.s3.endpoint_url, config.s3.path_style) == ("local-bucket", "http://127.0.0.1:9000", True)
     assert (config.mysql.host, config.mysql.port, config.mysql.password.get_secret_value()) == ("127.0.0.1", 3307, "local-password")
 
 
 def test_the_shipped_prefixes_are_those_of_the_mission() -> None:
-    s3 = load_config("prod", environ=CLOUD).s3
+    s3 = load_config("prod", conf_dir=SHIPPED_CONF, environ=CLOUD).s3
     assert (s3.source_prefix, s3.processed_prefix, s3.error_prefix, s3.facts_prefix, s3.pending_prefix) == (
         "sales_data/",
         "sales_data_processed/",
@@ -98,7 +99,7 @@ def test_the_shipped_prefixes_are_those_of_the_mission() -> None:
 
 def test_dev_without_servers_says_to_start_them() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_config("dev", environ={})
+        load_config("dev", conf_dir=SHIPPED_CONF, environ={})
     assert "run ./spark-submit.sh local up" in str(caught.value)
     assert "conf/dev.yml: s3.bucket: the variable SALESTREAM_BUCKET is not set" in str(caught.value)
 
@@ -312,7 +313,7 @@ def test_malformed_yaml_is_named_by_line_without_its_text(fault: Callable[..., s
 
 def test_an_unknown_environment_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="choose an environment: dev, prod, qa"):
-        load_config("staging", environ={})
+        load_config("staging", conf_dir=SHIPPED_CONF, environ={})
 
 
 @pytest.mark.parametrize("env", ["../dev", "", "a b", "dev.yml"])
@@ -377,7 +378,7 @@ def test_variables_work_in_spark_settings(load: Load) -> None:
 
 
 def test_the_environment_goes_before_the_embedded_servers() -> None:
-    config = load_config("dev", environ={"SALESTREAM_MYSQL_HOST": "db"}, defaults=EMBEDDED)
+    config = load_config("dev", conf_dir=SHIPPED_CONF, environ={"SALESTREAM_MYSQL_HOST": "db"}, defaults=EMBEDDED)
     assert (config.mysql.host, config.mysql.port) == ("db", 3307)
 
 
@@ -392,14 +393,14 @@ def test_embedded_variables_are_not_used_where_embedded_is_false(fault: Callable
 
 def test_aws_keys_of_the_shell_are_not_sent_to_the_embedded_server() -> None:
     shell = {"AWS_ACCESS_KEY_ID": "real", "AWS_SECRET_ACCESS_KEY": "real", "AWS_SESSION_TOKEN": "real", "AWS_REGION": "eu-west-1"}
-    s3 = load_config("dev", environ=shell, defaults=EMBEDDED).s3
+    s3 = load_config("dev", conf_dir=SHIPPED_CONF, environ=shell, defaults=EMBEDDED).s3
     assert (s3.access_key_id, s3.session_token, s3.region) == ("local-key", None, "us-east-1")
 
 
 @pytest.mark.parametrize("endpoint", ["AWS_ENDPOINT_URL_S3", "SALESTREAM__S3__ENDPOINT_URL"])
 def test_aws_keys_beside_an_endpoint_are_used(endpoint: str) -> None:
     shell = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "theirs", endpoint: "http://minio:9000"}
-    s3 = load_config("dev", environ=shell, defaults=EMBEDDED).s3
+    s3 = load_config("dev", conf_dir=SHIPPED_CONF, environ=shell, defaults=EMBEDDED).s3
     assert (s3.access_key_id, s3.endpoint_url) == ("theirs", "http://minio:9000")
 
 

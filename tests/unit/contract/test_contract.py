@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from app.config.reading import REPOSITORY
 from app.contract.contract import Column, Contract, Rule, Settings, load_contract
 from app.errors import ContractError
 from app.parsing.header import normalise_name
@@ -38,16 +37,11 @@ def fault(load: Callable[[str], Contract]) -> Callable[[str], str]:
     return fault_of
 
 
-@pytest.fixture(scope="module")
-def shipped() -> Contract:
-    return load_contract(REPOSITORY / "conf" / "contract.yml")
-
-
 # The shipped contract
 
 
-def test_the_shipped_contract_has_the_eight_columns_in_order(shipped: Contract) -> None:
-    assert [(column.name, column.type) for column in shipped.columns] == [
+def test_the_shipped_contract_has_the_eight_columns_in_order(contract: Contract) -> None:
+    assert [(column.name, column.type) for column in contract.columns] == [
         ("customer_id", "int"),
         ("store_id", "int"),
         ("product_name", "string"),
@@ -57,11 +51,11 @@ def test_the_shipped_contract_has_the_eight_columns_in_order(shipped: Contract) 
         ("quantity", "int"),
         ("total_cost", "decimal(18,4)"),
     ]
-    assert all(column.required and not column.nullable and column.trim for column in shipped.columns)
+    assert all(column.required and not column.nullable and column.trim for column in contract.columns)
 
 
-def test_the_shipped_rules_reject_two_faults_and_warn_of_three(shipped: Contract) -> None:
-    assert [(rule.name, rule.on_fail, rule.columns) for rule in shipped.rules] == [
+def test_the_shipped_rules_reject_two_faults_and_warn_of_three(contract: Contract) -> None:
+    assert [(rule.name, rule.on_fail, rule.columns) for rule in contract.rules] == [
         ("quantity_not_zero", "reject", ("quantity",)),
         ("price_not_negative", "reject", ("price",)),
         ("total_matches", "warn", ("total_cost", "price", "quantity")),
@@ -70,25 +64,25 @@ def test_the_shipped_rules_reject_two_faults_and_warn_of_three(shipped: Contract
     ]
 
 
-def test_the_shipped_settings_are_those_of_the_mission(shipped: Contract) -> None:
-    assert shipped.settings == Settings("utf-8", "additional_column", 1.0, "skip", "append")
+def test_the_shipped_settings_are_those_of_the_mission(contract: Contract) -> None:
+    assert contract.settings == Settings("utf-8", "additional_column", 1.0, "skip", "append")
 
 
-def test_the_plain_header_matches_the_shipped_contract(shipped: Contract) -> None:
-    assert shipped.match_header(EIGHT).columns == tuple((name, at) for at, name in enumerate(EIGHT))
+def test_the_plain_header_matches_the_shipped_contract(contract: Contract) -> None:
+    assert contract.match_header(EIGHT).columns == tuple((name, at) for at, name in enumerate(EIGHT))
 
 
 @pytest.mark.parametrize("written", ["Customer ID", "CUSTOMER-ID", "CustomerId", " customer_id ", '"customer_id"'])
-def test_the_shipped_contract_takes_usual_spellings(shipped: Contract, written: str) -> None:
-    assert shipped.match_header([written, *EIGHT[1:]]).ok
+def test_the_shipped_contract_takes_usual_spellings(contract: Contract, written: str) -> None:
+    assert contract.match_header([written, *EIGHT[1:]]).ok
 
 
-def test_the_schema_is_typed_and_in_order(shipped: Contract) -> None:
-    assert sales_schema(shipped).simpleString() == (
+def test_the_schema_is_typed_and_in_order(contract: Contract) -> None:
+    assert sales_schema(contract).simpleString() == (
         "struct<customer_id:int,store_id:int,product_name:string,sales_date:date,sales_person_id:int,"
         "price:decimal(12,4),quantity:int,total_cost:decimal(18,4)>"
     )
-    assert not any(part.nullable for part in sales_schema(shipped))
+    assert not any(part.nullable for part in sales_schema(contract))
 
 
 # Reading

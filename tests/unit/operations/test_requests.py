@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.config.load import Config
-from app.contract.contract import Contract, load_contract
+from app.contract.contract import Contract
 from app.errors import UsageError
 from app.ledger.records import OperationKind
 from app.model.marts import CUSTOMERS
@@ -20,7 +20,6 @@ from app.operations.progress import wait_for
 from app.operations.select_files import Chosen, request_files
 from app.parsing.record_rules import Limits
 from app.views.quarantine import BookedFile, Reason, RejectedRow
-from tests.conftest import REPOSITORY
 
 
 class FakeTx:
@@ -60,11 +59,6 @@ class FakeDb:
 
     def run(self, work: Callable[[FakeTx], Any]) -> Any:
         return work(self.tx)
-
-
-@pytest.fixture(scope="module")
-def contract() -> Contract:
-    return load_contract(REPOSITORY / "conf" / "contract.yml")
 
 
 def chosen(*sizes: int) -> list[Chosen]:

@@ -9,14 +9,13 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.contract.contract import load_contract
 from app.parsing.preamble import Preamble, read_preamble
 from app.parsing.record_rules import Limits
 from app.parsing.records import RecordParser
-from tests.conftest import REPOSITORY
+from tests.shipped import shipped_contract
 from tests.written import COLUMNS, DELIMITERS, ENDINGS, EXTRA_NAMES, QUOTINGS, write_csv
 
-CONTRACT = load_contract(REPOSITORY / "conf" / "contract.yml")
+CONTRACT = shipped_contract()
 # Control characters are left out, as a file of many of them is binary; csv does not take NUL at all.
 LETTERS = st.sampled_from("abé\"',;\n\r\t |1. 😀\u00a0\u2028\ufeff\\") | st.characters(exclude_categories=["Cs", "Cc"])
 TEXTS = st.text(LETTERS, max_size=6) | st.sampled_from(

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from app.contract.contract import Contract, load_contract
+from app.contract.contract import Contract
 from app.parsing.preamble import FILE_REASONS, UTF8_BOM, FileFault, Preamble, read_preamble
 from app.parsing.record_rules import Limits
 
 NAMES = ("customer_id", "store_id", "product_name", "sales_date", "sales_person_id", "price", "quantity", "total_cost")
 HEADER = ",".join(NAMES).encode()
 ROW = b"1,121,sugar,2024-01-31,1,50.00,2,100.00\n"
-
-
-@pytest.fixture(scope="module")
-def contract() -> Contract:
-    return load_contract(Path(__file__).parents[3] / "conf" / "contract.yml")
 
 
 def read(head: bytes, contract: Contract, *, is_all: bool = True, encoding: str = "utf-8") -> Preamble | FileFault:

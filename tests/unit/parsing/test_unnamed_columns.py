@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from app.contract.contract import load_contract
 from app.parsing.preamble import Preamble, read_preamble
 from app.parsing.record_rules import Limits
-from tests.conftest import REPOSITORY
+from tests.shipped import shipped_contract
 
-CONTRACT = load_contract(REPOSITORY / "conf" / "contract.yml")
+CONTRACT = shipped_contract()
 HEADER = "customer_id,store_id,product_name,sales_date,sales_person_id,price,quantity,total_cost"
 
 

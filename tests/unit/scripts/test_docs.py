@@ -11,6 +11,7 @@ import pytest
 from scripts import generate_docs
 from scripts.docgen.messages import commands
 from scripts.docgen.schema import read_tables
+from tests.shipped import SHIPPED_CONF
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,7 +83,9 @@ GENERATORS = ("standard", "date-wise", "extra columns", "fewer columns", "custom
 
 @pytest.mark.parametrize("name", generate_docs.PAGES)
 def test_a_generated_page_is_what_it_would_be_now(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate_docs.PAGES[name](), "run scripts/generate_docs.py"
+    page, make = (ROOT / "docs" / name).read_text(encoding="utf-8"), generate_docs.PAGES[name]
+    # It tells of the shipped conf/; whoever has made conf/ their own may have it tell of that instead.
+    assert page == make(SHIPPED_CONF) or page == make(), "run scripts/generate_docs.py"
 
 
 def test_the_schema_page_has_every_table_and_column() -> None:

@@ -7,13 +7,12 @@ from collections import Counter, defaultdict
 
 from app.batch.file_outcomes import REJECT_RATIO
 from app.batch.rules import rule_code
-from app.contract.contract import load_contract
 from app.contract.values import ROW_FAULTS
 from app.parsing.preamble import FILE_REASONS
 from app.parsing.record_rules import REASONS
-from tests.conftest import REPOSITORY
 from tests.corpus.build import BUILT, FILES, NAMED, body
 from tests.corpus.expected import CASES, COMMITTED, SETTINGS, Case
+from tests.shipped import shipped_contract
 
 SOURCE_PREFIX = "sales_data/"
 # S3 itself knows no such limit; the embedded server keeps a segment as a file name, with an ending of its own.
@@ -35,7 +34,7 @@ def twins() -> dict[str, list[Case]]:
 
 
 USED = {code for case in CASES for code in codes_of(case)}
-RULES = load_contract(REPOSITORY / "conf" / "contract.yml").rules
+RULES = shipped_contract().rules
 
 
 def test_the_corpus_holds_at_least_eighty_files() -> None:

@@ -32,6 +32,7 @@ from app.views.quarantine import (
     printable,
     rejected_rows,
 )
+from tests.shipped import SHIPPED_CONF
 
 FILE = BookedFile(7, "sales_data/a.csv", "COMMITTED", None, "done/a.csv")
 
@@ -304,7 +305,7 @@ def test_json_holds_every_field(capsys: pytest.CaptureFixture[str], monkeypatch:
         "planned_at": datetime(2024, 5, 1),
         "is_deleted": 1,
     }
-    config = SimpleNamespace(contract_path=Path(__file__).parents[3] / "conf/contract.yml", s3=SimpleNamespace(source_prefix="sales_data/"))
+    config = SimpleNamespace(contract_path=SHIPPED_CONF / "contract.yml", s3=SimpleNamespace(source_prefix="sales_data/"))
     monkeypatch.setattr(quarantine, "open_database", lambda env: (config, FakeDb([found])))
     quarantine.list_command(as_json=True)
     assert json.loads(capsys.readouterr().out) == [
