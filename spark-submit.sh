@@ -88,7 +88,7 @@ for arg in "$@"; do
   case "$arg" in --env=*) env=${arg#--env=} ;; *) if [ "$previous" = --env ]; then env=$arg; fi ;; esac
   previous=$arg
 done
-memory=$(cd / && PYTHONPATH=$root "$python" -c 'import sys; from app.cli.options import configuration; print(configuration(sys.argv[1]).spark.driver_memory)' "$env" 2>/dev/null) || memory=1g
+memory=$(cd / && PYTHONPATH=$root "$python" -c 'import sys; from app.cli.options import configuration; print(configuration(sys.argv[1], servers=False).spark.driver_memory)' "$env" 2>/dev/null) || memory=1g
 # What --packages has once resolved is handed over as it lies in the cache: that saves seconds of CPU at every start.
 packages=(--packages "$SPARK_PACKAGES" --exclude-packages "$SPARK_EXCLUDES")
 cached=("$root"/.cache/ivy/jars/*.jar)

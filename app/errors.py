@@ -6,6 +6,13 @@ The text of an error is one line, `CODE what happened; what to do`. It never hol
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Return text that is safe to show in one line: names and values of files may hold line breaks and what moves a terminal's cursor."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text)
+
+
 class PipelineError(Exception):
     """Root of all own errors. Raise a concrete subclass.
 
@@ -26,7 +33,7 @@ class PipelineError(Exception):
             self.cure = cure
 
     def __str__(self) -> str:
-        return " ".join(f"{self.code} {self.what}; {self.cure}".split())
+        return printable(" ".join(f"{self.code} {self.what}; {self.cure}".split()))
 
 
 class TerminalError(PipelineError):
@@ -196,6 +203,22 @@ class SparkGone(TerminalError):
     code = "SPARK"
     cause = "Spark's JVM was killed or ran out of memory."
     cure = "start again, what was running is done again; if it was the memory, raise spark.driver_memory"
+
+
+class OperationFailed(TerminalError):
+    """An operation that somebody asked for was given up."""
+
+    code = "OPERATION"
+    cause = "A retract, replay, release or compact failed stream.max_attempts times; what it was about is as it was before."
+    cure = "see ./spark-submit.sh file FILE and the log for the cause, then ask for it again"
+
+
+class DataRejected(TerminalError):
+    """`run --once --fail-on-rejected` met rows or files that it could not load."""
+
+    code = "REJECTED"
+    cause = "Rows were rejected, or files were not loaded. Everything else was loaded; the marts are right."
+    cure = "see ./spark-submit.sh files and ./spark-submit.sh quarantine list"
 
 
 class DimensionError(TerminalError):

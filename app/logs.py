@@ -9,10 +9,22 @@ import sys
 import time
 
 from app.config.load import LoggingConfig
+from app.errors import printable
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 FILE_BYTES = 10 << 20
 FILE_COUNT = 5
+
+
+class TextFormatter(logging.Formatter):
+    """One line a record, whatever the names and values in it hold; only a trace has more."""
+
+    converter = staticmethod(time.gmtime)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Format the line."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
 
 class JsonFormatter(logging.Formatter):
@@ -26,7 +38,7 @@ class JsonFormatter(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": printable(record.getMessage()),
         }
         if record.exc_info:
             entry["trace"] = self.formatException(record.exc_info)
@@ -39,8 +51,7 @@ def set_up(config: LoggingConfig) -> None:
     if config.file is not None:
         config.file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.handlers.RotatingFileHandler(config.file, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8"))
-    text = logging.Formatter(TEXT)
-    text.converter = time.gmtime
+    text = TextFormatter(TEXT)
     for handler in handlers:
         handler.setFormatter(JsonFormatter() if config.format == "json" else text)
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)

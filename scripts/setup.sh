@@ -12,6 +12,7 @@ IVY=$CACHE/ivy
 LOG=$CACHE/log/setup.log
 PARTS=${SALESTREAM_SETUP:-all}
 NEEDED_GB=3
+OLDEST_JAVA=17
 
 say() { printf '%s\n' "setup: $*"; }
 fail() { printf '%s\n' "MACHINE $1; $2" >&2; exit 2; }
@@ -36,13 +37,14 @@ find_python() {
 }
 
 check_java() {
-  local java=java text
+  local java=java text version
   if [ -n "${JAVA_HOME:-}" ]; then java=$JAVA_HOME/bin/java; fi
-  text=$("$java" -version 2>&1) || fail "Java was not found ($java)" "install Java 17 (for example openjdk-17-jre-headless), or set JAVA_HOME to one"
-  case $text in
-    *'version "17'*) JAVA=$java ;;
-    *) fail "Java 17 is needed, but $java is ${text%%$'\n'*}" "set JAVA_HOME to a Java 17" ;;
-  esac
+  text=$("$java" -version 2>&1) || fail "Java was not found ($java)" "install Java $OLDEST_JAVA or newer (for example default-jre-headless), or set JAVA_HOME to one"
+  version=$(sed -nE 's/.*version "(1\.)?([0-9]+).*/\2/p' <<<"$text" | head -n 1)
+  if [ "${version:-0}" -lt "$OLDEST_JAVA" ]; then
+    fail "Java $OLDEST_JAVA or newer is needed, but $java is ${text%%$'\n'*}" "install a newer one (for example default-jre-headless), or set JAVA_HOME to one"
+  fi
+  JAVA=$java
 }
 
 check_disk() {

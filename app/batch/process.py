@@ -20,6 +20,7 @@ from app.batch.check_inputs import InputChanged, check_inputs, leave_superseded,
 from app.batch.cleanup import clear_leftovers, withdraw
 from app.batch.context import Job
 from app.batch.evaluate import evaluate
+from app.batch.outcome_log import log_outcomes
 from app.batch.result import Evaluation
 from app.batch.rewrite import total_of
 from app.batch.step_log import step
@@ -99,6 +100,7 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
             evaluation.release()
     failpoint("after_commit")
     _log_committed(attempt, outcome, time.monotonic() - started)
+    log_outcomes(attempt, outcome)
     _mark_committed(job, attempt)
     return True
 

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from app.checks import database, machine, storage
+from app.checks import contract, database, machine, storage
 from app.config.load import Config, describe
 from app.config.reading import show_path
 from app.contract.contract import load_contract
-from app.errors import CheckFailed, PipelineError, TransientError
+from app.errors import CheckFailed, PipelineError, TransientError, printable
 from app.mysql.bucket_table import with_bucket
 
 __all__ = ["Check", "Finding", "check_all", "checks_of", "look", "machine_checks", "raise_failures"]
 
 THREADS = 8
+# Of one failure, where several are told in one line.
+MOST_CHARS = 300
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,23 @@ class Finding:
         return self.error is None
 
 
-def checks_of(config: Config) -> list[Check]:
-    """Return all checks of a configuration that could be loaded; its bucket is known."""
+def checks_of(config: Config, *, rules: bool = False) -> list[Check]:
+    """Return all checks of a configuration that could be loaded; its bucket is known. `rules` has Spark analyse those of the contract."""
+    analysis = [Check("contract rules", lambda: contract.check_rules(config.contract_path))] if rules else []
     return [
         Check("configuration", lambda: _configuration(config)),
         Check("contract", lambda: _contract(config)),
+        *analysis,
         *[Check(name, look) for name, look in storage.checks(config.s3).items()],
         *[Check(name, look) for name, look in database.checks(config).items()],
         *machine_checks(config),
     ]
 
 
-def check_all(load: Callable[[], Config]) -> list[Finding]:
+def check_all(load: Callable[[], Config], *, rules: bool = False) -> list[Finding]:
     """Load the configuration and run every check that can be run with what it gives.
+
+    `rules` has Spark analyse the contract's rules too, which takes some seconds; a run does so with the session that it needs anyway.
 
     Without a configuration there is nothing to reach a server by; without a bucket no S3 prefix to look at.
     """
@@ -65,9 +71,9 @@ def check_all(load: Callable[[], Config]) -> list[Finding]:
     except PipelineError as exc:
         return [Finding("configuration", str(exc), exc), *look(machine_checks())]
     try:
-        return look(checks_of(with_bucket(config)))
+        return look(checks_of(with_bucket(config), rules=rules))
     except PipelineError as exc:
-        others = [check for check in checks_of(config) if not check.name.startswith("s3 ") and check.name != "clock"]
+        others = [check for check in checks_of(config, rules=rules) if not check.name.startswith("s3 ") and check.name != "clock"]
         return [*look(others), Finding("s3 bucket", str(exc), exc)]
 
 
@@ -90,19 +96,54 @@ def raise_failures(findings: Iterable[Finding]) -> None:
     Raises:
         PipelineError: the one that a check found, or a CheckFailed that lists several.
     """
-    failed = [(found.name, found.error) for found in findings if found.error is not None]
+    failed = one_per_server(findings)
     if not failed:
         return
     may_pass = all(isinstance(error, TransientError) for _, error in failed)
-    (name, error), others = failed[0], failed[1:]
-    if others and all(type(other) is type(error) for _, other in others):
-        # A server out of reach fails every check that asks it.
-        error = type(error)(f"{error.what} (check {name}; likewise {', '.join(name for name, _ in others)})", cure=error.cure)
-    elif others:
-        listed = " ".join(f"({number}) {name}: {fault}" for number, (name, fault) in enumerate(failed, 1))
+    error = failed[0][1]
+    if len(failed) > 1:
+        listed = " ".join(f"({number}) {name}: {shortened(str(fault))}" for number, (name, fault) in enumerate(failed, 1))
         error = CheckFailed(f"{len(failed)} checks failed: {listed}")
     error.exit_code = 1 if may_pass else 2
     raise error
+
+
+def one_per_server(findings: Iterable[Finding]) -> list[tuple[str, PipelineError]]:
+    """Return the failed checks with their errors; a server out of reach fails every check that asks it, and is named once."""
+    failed = [(found.name, found.error) for found in findings if found.error is not None]
+    is_one_kind = len({type(error) for _, error in failed}) == 1
+    first: dict[type[PipelineError], str] = {}
+    others: dict[str, list[str]] = {}
+    kept = []
+    for name, error in failed:
+        if type(error) in first:
+            others.setdefault(first[type(error)], []).append(name)
+            continue
+        kept.append((name, error))
+        if is_one_kind or isinstance(error, TransientError):
+            first[type(error)] = name
+    return [(name, _with_others(error, name, others[name]) if name in others else error) for name, error in kept]
+
+
+def _with_others(error: PipelineError, name: str, others: Sequence[str]) -> PipelineError:
+    return type(error)(f"{shortened(error.what)} (check {name}; likewise {', '.join(others)})", cure=error.cure)
+
+
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """Return a line for each finding, for people; what several checks find of one server is told with the first of them."""
+    told = {name for name, _ in one_per_server(findings)}
+    first = {type(found.error): found.name for found in reversed(findings) if found.name in told}
+    width = max(len(found.name) for found in findings)
+    return [
+        printable(f"{'ok' if found.ok else 'FAIL':<5} {found.name:<{width}} ")
+        + printable(shortened(found.detail) if found.ok or found.name in told else f"like {first[type(found.error)]}")
+        for found in findings
+    ]
+
+
+def shortened(text: str) -> str:
+    """Return a text of bounded length: what a driver says of a lost connection may be a page."""
+    return text if len(text) <= MOST_CHARS else f"{text[:MOST_CHARS]} ..."
 
 
 def _look(check: Check) -> Finding:
@@ -122,5 +163,6 @@ def _configuration(config: Config) -> str:
 
 
 def _contract(config: Config) -> str:
-    contract = load_contract(config.contract_path)
-    return f"{show_path(config.contract_path)}: {len(contract.columns)} columns, {len(contract.rules)} rules"
+    found = load_contract(config.contract_path)
+    contract.check_columns(found)
+    return f"{show_path(config.contract_path)}: {len(found.columns)} columns, {len(found.rules)} rules"

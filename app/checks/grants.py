@@ -21,7 +21,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("micro_batch", "batch_attempt", "source_file"), (S, I, U, D)),
     "operation_partition": (S, I, D),
     **dict.fromkeys(("fact_part", "quarantine_part", "pending_part"), (S, I, U, D)),
-    **dict.fromkeys(("stage_file", "file_reject", "file_warning", "file_header", "pending_key"), (S, I, D)),
+    **dict.fromkeys(("stage_file", "file_reject", "file_warning", "file_header", "pending_key", "ignored_object"), (S, I, D)),
     "batch_file": (S, I, U, D),
     "warning_total": (S, I, U),
     **{mart.table: (S, I, U, D) for mart in MARTS},

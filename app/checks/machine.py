@@ -36,7 +36,7 @@ def check_java(environ: Mapping[str, str] | None = None) -> str:
     environ = os.environ if environ is None else environ
     home = environ.get("JAVA_HOME", "").strip()
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java", path=environ.get("PATH"))
-    cure = f"install Java {OLDEST_JAVA} (for example openjdk-{OLDEST_JAVA}-jre-headless), or set JAVA_HOME to one"
+    cure = f"install Java {OLDEST_JAVA} or newer (for example default-jre-headless), or set JAVA_HOME to one"
     if java is None:
         raise EnvironmentFault("Java was not found on the PATH", cure=cure)
     try:
@@ -46,7 +46,7 @@ def check_java(environ: Mapping[str, str] | None = None) -> str:
     match = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', done.stderr + done.stdout)
     if match is None or int(match[2]) < OLDEST_JAVA:
         shown = match[1] if match else (done.stderr + done.stdout).strip().partition("\n")[0]
-        raise EnvironmentFault(f"Java {OLDEST_JAVA} is needed, but {java} is {shown}", cure=cure)
+        raise EnvironmentFault(f"Java {OLDEST_JAVA} or newer is needed, but {java} is {shown}", cure=cure)
     return f"{match[1]} ({java})"
 
 

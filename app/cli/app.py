@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from app import local, logs
@@ -27,6 +26,7 @@ from app.cli.verify import verify_app
 from app.config.load import LoggingConfig, describe, home_of
 from app.errors import PipelineError
 from app.version import VERSION
+from app.views.text import aligned, printable
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -77,30 +77,35 @@ def options(
 def run(
     env: Env = "dev",
     once: Annotated[bool, typer.Option("--once", "--trigger-once", help="Load everything that is there now, then exit.")] = False,
+    fail_on_rejected: Annotated[
+        bool, typer.Option("--fail-on-rejected", help="With --once: exit code 1 if rows or files were rejected.")
+    ] = False,
     log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="text for people, json for machines.")] = None,
     debug: Debug = False,
 ) -> None:
     """Run the stream: for ever, or once to catch up on a backlog. The checks of `check` come first."""
     from app.stream.run import run as run_stream
 
+    if fail_on_rejected and not once:
+        raise typer.BadParameter("--fail-on-rejected goes with --once")
     if log_format is not None:
         # Already now, so that a fault of the configuration is JSON as well.
         logs.set_up(LoggingConfig(format=log_format.value))
     config = configuration(env)
     logs.set_up(config.logging if log_format is None else config.logging.model_copy(update={"format": log_format.value}))
-    run_stream(config, once=once)
+    run_stream(config, once=once, fail_on_rejected=fail_on_rejected)
 
 
 @app.command(epilog="Example: ./spark-submit.sh check --env prod")
 def check(env: Env = "dev", as_json: Json = False, debug: Debug = False) -> None:
     """Check everything that a run needs, a line each: configuration, keys, S3, MySQL, dimensions, Java, disk. Exit code 2 if one fails."""
-    from app.checks import check_all
+    from app.checks import check_all, lines
 
-    findings = check_all(lambda: configuration(env))
+    findings = check_all(lambda: configuration(env), rules=True)
     if as_json:
         print(json.dumps([{"check": found.name, "ok": found.ok, "detail": found.detail} for found in findings]))
     else:
-        print("\n".join(f"{'ok' if found.ok else 'FAIL':<5} {found.name:<14} {found.detail}" for found in findings))
+        print("\n".join(lines(findings)))
     raise typer.Exit(0 if all(found.ok for found in findings) else EXIT_USAGE)
 
 
@@ -153,9 +158,25 @@ def upload(
     from app.mysql.bucket_table import with_bucket
     from app.s3.read import make_client
     from app.s3.upload import upload_folder
+    from app.source.ignored_keys import DONE_MARKER, NameRules
 
     config = with_bucket(configuration(env))
-    summary = upload_folder(make_client(config.s3), config.s3.bucket, config.s3.source_prefix, folder, threads=threads, progress=True)
+    names = NameRules.of(config)
+
+    def rule(key: str) -> str | None:
+        broken = names.rule(key)
+        return None if broken == DONE_MARKER else broken
+
+    summary = upload_folder(
+        make_client(config.s3),
+        config.s3.bucket,
+        config.s3.source_prefix,
+        folder,
+        threads=threads,
+        progress=True,
+        rule=rule,
+        marker=names.done_marker,
+    )
     print("\n".join(summary.lines()))
     raise typer.Exit(summary.exit_code)
 
@@ -163,10 +184,7 @@ def upload(
 @config_app.command("show", epilog="Example: ./spark-submit.sh config show --env prod")
 def config_show(env: Env = "dev", debug: Debug = False) -> None:
     """Show every effective value and where it came from; secrets are hidden."""
-    table = Table("key", "value", "from")
-    for setting in describe(configuration(env)):
-        table.add_row(*(escape(text) for text in setting))
-    Console().print(table, highlight=False)
+    print("\n".join(aligned([("key", "value", "from"), *describe(configuration(env, servers=False))])))
 
 
 @local_app.command("up", epilog="Example: ./spark-submit.sh local up")
@@ -210,6 +228,10 @@ def print_status(found: dict[str, Any]) -> None:
             f"Last batch {last['id']} {last['state']} at {last['committed_at'] or last['planned_at']}: {last['rows_loaded']} rows loaded"
         )
     console.print(f"Backlog {found['backlog_files']} files, {found['backlog_bytes']} bytes; waiting to be archived {found['archive_due']}")
+    for one in found["failed_operations"]:
+        print(printable(f"operation {one['id']} {one['kind']} was given up: {one['detail']}"))
+    for one in found["ignored_objects"]:
+        print(f"{one['objects']} objects are not loaded by the rule {one['rule']}, first of them {printable(one['example'])}")
     for rule, count in found["warnings"].items():
         console.print(f"{count} accepted rows break the rule {rule}")
     for key in found["pending_keys"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.options import Debug, Env, Json, configuration
+from app.errors import printable
 
 if TYPE_CHECKING:
     from app.clean import Removal
@@ -65,7 +66,7 @@ def clean(
             total.add(one)
             if dry_run and count <= limit:
                 figures = {"rows": one.rows, "objects": one.objects, "bytes": one.size}
-                print(json.dumps({"kind": kind, "name": one.name, **figures}) if as_json else f"{kind}: {one.name}")
+                print(json.dumps({"kind": kind, "name": one.name, **figures}) if as_json else printable(f"{kind}: {one.name}"))
         if dry_run and count > limit and not as_json:
             print(f"{kind}: and {count - limit:,} more")
         _report(kind, tally, kept_by(kind, config), as_json=as_json)

@@ -12,7 +12,8 @@ import typer
 
 from app import local
 from app.config.load import Config, home_of, load_config
-from app.config.reading import REPOSITORY
+from app.config.reading import LOCAL_UP, REPOSITORY
+from app.errors import LocalServerError
 
 PROGRAM = "./spark-submit.sh"
 
@@ -38,10 +39,23 @@ def conf_folder() -> Path:
     return Path(name).expanduser().absolute() if name else REPOSITORY / "conf"
 
 
-def configuration(env: str) -> Config:
-    """Load a configuration, with the embedded servers' variables where the file asks for them."""
+def configuration(env: str, *, servers: bool = True) -> Config:
+    """Load a configuration, with the embedded servers' variables where the file asks for them.
+
+    Args:
+        env: the environment.
+        servers: whether the command needs S3 or MySQL: embedded ones must then be running.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        LocalServerError: it names the embedded servers, and they do not run.
+    """
     found = local.read_env(home_of())
-    return load_config(env, conf_dir=conf_folder(), defaults=found.variables() if found else {})
+    config = load_config(env, conf_dir=conf_folder(), defaults=found.variables() if found else {})
+    is_embedded = any(config.origins.get(key, "").find("embedded $") >= 0 for key in ("s3.endpoint_url", "mysql.host", "mysql.port"))
+    if servers and is_embedded and not local.is_up(home_of()):
+        raise LocalServerError("the embedded servers do not run", cure=LOCAL_UP)
+    return config
 
 
 def read_value(prompt: str) -> str:

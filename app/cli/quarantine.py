@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.cli.options import Debug, DryRun, Env, Json, Wait
 from app.cli.request import SHOWN, open_database, rehearse, requester, tell
@@ -56,17 +53,15 @@ def list_command(
 
 
 def _print_findings(found: list[Finding], *, is_cut: bool) -> None:
-    from app.views.text import printable
+    from app.views.text import aligned
 
-    names = ("id", "file", "state", "reason", "rows", "line", "column", "value", "loaded")
-    table = Table(*names)
-    for one in found:
-        where = (one.first_line, one.first_column, one.first_text)
-        rows = f"{one.rows} (deleted by clean)" if one.is_deleted else one.rows
-        cells = (one.file_id, one.file, one.state, one.reason, rows, *where, one.load_date)
-        table.add_row(*(Text(printable(str(cell)) if cell is not None else "", overflow="fold") for cell in cells))
-    if found:
-        Console().print(table)
+    names = ("id", "state", "reason", "rows", "line", "loaded", "column", "value", "file")
+    lines = []
+    for f in found:
+        rows = f"{f.rows} (deleted by clean)" if f.is_deleted else f.rows
+        lines.append((f.file_id, f.state, f.reason, rows, f.first_line, f.load_date, f.first_column, f.first_text, f.file))
+    if lines:
+        print("\n".join(aligned([names, *lines])))
     print(f"{len(found)} lines{', perhaps more: see --limit' if is_cut else ''}" if found else "no rejected rows")
 
 

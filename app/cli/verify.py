@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.options import Debug, Env, Json, configuration
+from app.errors import printable
 
 if TYPE_CHECKING:
     from app.verify import Difference, Verification
@@ -41,7 +42,7 @@ def verify(
     config = with_bucket(configuration(env))
     if repair:
         for line in plan(config) if dry_run else set_right(config):
-            print(json.dumps({"kind": "repair", "line": line}) if as_json else line, flush=True)
+            print(json.dumps({"kind": "repair", "line": line}) if as_json else printable(line), flush=True)
         return
     seen = Verification()
     raise typer.Exit(report(differences(config, seen, deep=deep), seen, limit=limit, as_json=as_json))
@@ -53,7 +54,7 @@ def report(found: Iterable[Difference], seen: Verification, *, limit: int, as_js
     for one in found:
         counts[one.kind] += 1
         if counts[one.kind] <= limit:
-            print(json.dumps({**asdict(one), "line": str(one)}) if as_json else one)
+            print(json.dumps({**asdict(one), "line": str(one)}) if as_json else printable(str(one)))
     different = sum(count for kind, count in counts.items() if kind != "remark")
     if as_json:
         print(json.dumps({"kind": "summary", **asdict(seen), "differences": different, "by_kind": counts}))

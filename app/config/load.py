@@ -215,4 +215,6 @@ def _show(value: Any, hidden: bool) -> str:
         return "***"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={'***' if _SECRET_NAME.search(key) else item}" for key, item in value.items()) or "-"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "-"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -107,6 +107,8 @@ def resolve(item: Given, draft: Draft) -> None:
         value = _mapping_of(item) if item.key == "spark.conf" else item.value
         if isinstance(value, dict):
             value = {str(name): _fill(entry, item, draft, used) for name, entry in value.items() if entry is not None}
+        elif isinstance(value, list):
+            value = [_fill(entry, item, draft, used) for entry in value]
         else:
             value = _fill(value, item, draft, used)
     except (ValueError, CredentialError) as exc:

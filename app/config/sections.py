@@ -21,11 +21,43 @@ from app.config.values import (
     OptionalPath,
     OptionalSecret,
     OptionalText,
+    Patterns,
     Port,
     Positive,
     Rate,
     Seconds,
     Text,
+)
+
+# What tools call a file that they are still writing (WinSCP, HDFS and S3 copies, browsers, rsync, rclone, editors, Office).
+TEMPORARY_NAMES = (
+    "*.filepart",
+    "*._COPYING_",
+    "*.part",
+    "*.partial",
+    "*.tmp",
+    "*.temp",
+    "*.crdownload",
+    "*.download",
+    "*.opdownload",
+    "*.uploading",
+    "*.upload",
+    "*.inprogress",
+    "*.in-progress",
+    "*.in_progress",
+    "*.incomplete",
+    "*.writing",
+    "*.aria2",
+    "*.sw[opx]",
+    "*~",
+    "~$*",
+    ".~lock.*#",
+    ".#*",
+    "#*#",
+    ".*.csv.??????",
+    ".*.gz.??????",
+    ".goutputstream-*",
+    ".nfs*",
 )
 
 
@@ -118,6 +150,14 @@ class StreamConfig(Section):
     max_bytes_per_trigger: Bytes = Field(default=1 << 30, description="Most bytes of one micro-batch (at least one file is taken)")
     trigger_interval: Interval = Field(default="500 milliseconds", description="Pause between looks at the source")
     settle_seconds: Seconds = Field(default=2.0, description="Empty objects younger than this wait: some writers begin with one")
+    min_age_seconds: Seconds = Field(default=0.0, description="Every object younger than this waits; 0: none does")
+    temporary_names: Patterns = Field(
+        default=TEMPORARY_NAMES, description="Files and folders named so are uploads in progress or editors' leftovers, and are not loaded"
+    )
+    include: Patterns = Field(default=(), description="Only keys that match one of these patterns are loaded; empty: all")
+    done_marker: OptionalText = Field(
+        default=None, description="Ending of the marker that says that a file is complete, such as .done; empty: files need none"
+    )
     max_attempts: Positive = Field(default=3, description="Attempts of a failing batch before it is cut in halves")
     retry_seconds: Seconds = Field(default=600.0, description="A run that fails for a reason that may pass begins again for so long")
     takeover_seconds: Seconds = Field(default=15.0, description="Silence after which another instance may take over")

@@ -88,6 +88,18 @@ def _interval(value: Any) -> str:
     return f"{int(match[1])} {full}"
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    """Read names or patterns: a list, or a text (an override) in which commas stand between them."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("must be a list of patterns such as ['*.tmp', '*.part']")
+    if isinstance(value, str) and not value.strip():
+        return ()
+    if not all(part.strip() for part in parts):
+        raise ValueError("must not hold an empty pattern, which would match nothing")
+    return tuple(part.strip() for part in parts)
+
+
 def _text(value: Any) -> Any:
     if isinstance(value, str) and not value.strip():
         raise ValueError("must not be empty")
@@ -105,6 +117,7 @@ def _upper(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_text)]
 BlankText = Annotated[str, BeforeValidator(lambda value: value or "")]
 OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_to_none)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_to_none)]
 Positive = Annotated[int, BeforeValidator(_positive)]

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from app.ledger import attempt_plan, claims, isolate, operations
 from app.ledger.ownership import check_epoch
-from app.ledger.records import Attempt, FileState, Outcome, SourceFile, identity_of
+from app.ledger.records import Attempt, FileState, Ignored, Outcome, SourceFile, identity_of
 from app.mysql.database import Database, Row, Tx
 from app.s3.read import ObjectVersion
 
@@ -59,6 +59,16 @@ class Ledger:
             f" OR EXISTS(SELECT 1 FROM micro_batch WHERE {open_batch}) AS found"
         )
         return bool(self.db.single(lambda tx: tx.scalar(sql, (max_files,))))
+
+    def record_ignored(self, found: Mapping[str, Ignored]) -> None:
+        """Replace what the ledger says of objects that are passed over: rule -> how many, and the first of them."""
+
+        def replace(tx: Tx) -> None:
+            tx.execute("DELETE FROM ignored_object")
+            rows = [(rule, one.objects, one.example.encode(errors="surrogateescape")) for rule, one in sorted(found.items())]
+            tx.executemany("INSERT INTO ignored_object (rule_name, objects, example, seen_at) VALUES (%s, %s, %s, UTC_TIMESTAMP(6))", rows)
+
+        self.write(replace)
 
     def next_batch(self, after: int) -> int | None:
         """Return the first uncommitted batch behind `after` that was planned earlier but never handed out."""

@@ -59,6 +59,14 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True)
+class Ignored:
+    """Objects of the source prefix that one rule passes over: how many there are, and the first key."""
+
+    objects: int
+    example: str
+
+
+@dataclass(frozen=True)
 class SourceFile:
     """One object version as the ledger knows it. `origin` is the key it was dropped under, where the object has been moved since."""
 

@@ -49,12 +49,24 @@ def replaced_parts(tx: Tx, seconds: float, limit: int) -> list[ReplacedPart]:
 
 
 def parts_deleted(tx: Tx, parts: Sequence[ReplacedPart]) -> None:
-    """Note that the objects of replaced parts are gone."""
+    """Note that the objects of replaced parts are gone.
+
+    Which files had rows in a merged part is forgotten with the last part of its batch: a table that is merged every day would otherwise
+    grow by a row for each file and day.
+    """
     if parts:
         places = ", ".join(["(%s, %s, %s)"] * len(parts))
         tx.execute(
             f"UPDATE fact_part SET state = 'DELETED' WHERE {IS_REPLACED} AND (batch_key, sales_month, store_id) IN ({places})",
             [value for part in parts for value in (part.batch_key, part.sales_month, part.store_id)],
+        )
+        keys = sorted({part.batch_key for part in parts})
+        tx.execute(
+            "DELETE h FROM batch_file h JOIN batch_attempt a ON a.batch_key = h.batch_key JOIN micro_batch b ON b.id = a.batch_id"
+            " JOIN file_operation o ON o.id = b.operation_id"
+            f" WHERE h.batch_key IN ({', '.join(['%s'] * len(keys))}) AND o.kind = 'COMPACT'"
+            " AND NOT EXISTS (SELECT 1 FROM fact_part p WHERE p.batch_key = h.batch_key AND p.state <> 'DELETED')",
+            keys,
         )
 
 

@@ -41,7 +41,7 @@ class Finding:
 def findings(rows: pa.Table, name: str) -> dict[Place, Finding]:
     """Count what the lists of a column say: faults with code, column and value, or reasons as plain texts.
 
-    Needs COLUMNS beside it. Rows may come in any order. What a row says twice counts twice.
+    Needs COLUMNS beside it. Rows may come in any order. What a row says twice counts once, with what it says first.
     """
     # One chunk each, in the order of the lines.
     rows = rows.select([*COLUMNS, name]).filter(pc.is_valid(rows.column(name))).sort_by("_line").combine_chunks()
@@ -53,13 +53,16 @@ def findings(rows: pa.Table, name: str) -> dict[Place, Finding]:
     table = pa.table(
         [*(rows.column(column).take(of_row) for column in COLUMNS), said.field("code") if is_fault else said], [*COLUMNS, "reason"]
     )
-    table = table.append_column("at", pa.array(range(len(said))))
+    table = table.append_column("at", pa.array(range(len(said)))).append_column("row", of_row)
+    # One row with two faults of a kind is one row.
+    table = table.take(table.group_by(["row", "reason"], use_threads=False).aggregate([("at", "min")]).column("at_min"))
+    lines = rows.column("_line").chunk(0).take(of_row)
     found = {}
     for group in table.group_by([*COLUMNS[:2], "reason"], use_threads=False).aggregate([([], "count_all"), ("at", "min")]).to_pylist():
         first = group["at_min"]
         column, value = (said[first]["column"].as_py(), said[first]["value"].as_py()) if is_fault else (None, None)
         place = Place(group["_file_id"], group["_split"], group["reason"])
-        found[place] = Finding(group["count_all"], table["_line"][first].as_py(), column, value and value[:VALUE_CHARS])
+        found[place] = Finding(group["count_all"], lines[first].as_py(), column, value and value[:VALUE_CHARS])
     return found
 
 

@@ -83,7 +83,15 @@ class UploadSummary:
 
 
 def upload_folder(
-    client: S3Client, bucket: str, prefix: str, folder: str | Path, *, threads: int = THREADS, progress: bool = True
+    client: S3Client,
+    bucket: str,
+    prefix: str,
+    folder: str | Path,
+    *,
+    threads: int = THREADS,
+    progress: bool = True,
+    rule: Callable[[str], str | None] = lambda _: None,
+    marker: str | None = None,
 ) -> UploadSummary:
     """Upload every file below `folder`: its key is the prefix and its path below the folder.
 
@@ -97,24 +105,29 @@ def upload_folder(
         prefix: with or without a slash at its ends; the keys have exactly one there.
         threads: uploads at the same time.
         progress: show a bar on standard error, if that is a terminal.
+        rule: names the rule by which the stream would not load a key below the prefix; such files are skipped.
+        marker: ending of the markers that say that a file is complete; they go up after all other files.
 
     Raises:
         UsageError: `folder` is no folder.
     """
     started = time.monotonic()
-    plan = plan_upload(Path(folder), prefix)
+    plan = plan_upload(Path(folder), prefix, rule)
     uploaded: list[LocalFile] = []
     failed = list(plan.failed)
     with _bar(progress) as bar, _workers(threads) as workers:
         task = bar.add_task("upload", total=sum(file.size for file in plan.files), done="")
-        running = {workers.submit(_put, client, bucket, file, partial(bar.advance, task)): file for file in plan.files}
-        for number, done in enumerate(as_completed(running), start=1):
-            reason = _reason(done)
-            if reason is None:
-                uploaded.append(running[done])
-            else:
-                failed.append(_remark(running[done].path, reason))
-            bar.update(task, done=f"{number}/{len(plan.files)}")
+        finished = 0
+        for wave in _waves(plan.files, marker):
+            running = {workers.submit(_put, client, bucket, file, partial(bar.advance, task)): file for file in wave}
+            for done in as_completed(running):
+                reason = _reason(done)
+                if reason is None:
+                    uploaded.append(running[done])
+                else:
+                    failed.append(_remark(running[done].path, reason))
+                finished += 1
+                bar.update(task, done=f"{finished}/{len(plan.files)}")
     return UploadSummary(
         target=f"s3://{bucket}/{_as_folder(prefix)}",
         uploaded=tuple(sorted(file.key for file in uploaded)),
@@ -125,7 +138,14 @@ def upload_folder(
     )
 
 
-def plan_upload(folder: Path, prefix: str) -> UploadPlan:
+def _waves(files: list[LocalFile], marker: str | None) -> list[list[LocalFile]]:
+    """Return the files that go up side by side: markers after the files that they stand for."""
+    if marker is None:
+        return [files]
+    return [[file for file in files if not file.key.endswith(marker)], [file for file in files if file.key.endswith(marker)]]
+
+
+def plan_upload(folder: Path, prefix: str, rule: Callable[[str], str | None] = lambda _: None) -> UploadPlan:
     """Walk the folder, in a fixed order, and decide on every file in it.
 
     Raises:
@@ -147,7 +167,12 @@ def plan_upload(folder: Path, prefix: str) -> UploadPlan:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(here, name)
-            _plan_file(plan, path, _as_folder(prefix) + path.relative_to(folder).as_posix())
+            below = path.relative_to(folder).as_posix()
+            broken = rule(below)
+            if broken:
+                plan.skipped.append(_remark(path, f"the stream does not load it, by the rule {broken}"))
+            else:
+                _plan_file(plan, path, _as_folder(prefix) + below)
     return plan
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -17,9 +17,11 @@ from app.config.load import Config, home_of, load_config
 from app.failpoints import failpoint
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import owners_database
+from app.ledger.records import Ignored
 from app.mysql.bucket_table import with_bucket
 from app.s3.read import ObjectVersion, list_page, make_client
-from app.source.ignored_keys import ignore_rule
+from app.source.done_markers import DoneMarkers
+from app.source.ignored_keys import NO_DONE_MARKER, TOO_YOUNG, UNREMARKABLE, NameRules
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,11 @@ class Planner:
         self._is_files_turn = False
         # Where the last listing stopped. A long backlog is walked page by page instead of from its beginning at every trigger.
         self._resume_after = ""
+        self._names = NameRules.of(config)
+        self._markers = DoneMarkers(self._names.done_marker)
+        # What the walk that is under way has passed over, by rule, and what the last whole one had.
+        self._passed: dict[str, Ignored] = {}
+        self._passed_before: dict[str, Ignored] | None = None
 
     def freeze(self) -> None:
         """List everything that is there now, and nothing after that; empty objects get the time to settle."""
@@ -99,12 +106,17 @@ class Planner:
         """Walk the whole prefix once, beginning where the last walk stopped; yield the new files of each page."""
         began_after, wrapped = self._resume_after, False
         while True:
+            if not self._resume_after:
+                self._passed = {}
+                self._markers.restart()
             page, more = self.pages(start_after=self._resume_after)
             more = more and bool(page)
             self._resume_after = page[-1].key if more else ""
-            new = self.ledger.discover([version for version in page if self._is_ready(version)])
+            new = self.ledger.discover(self._sales_files(page, more=more))
             if new:
                 failpoint("after_discovery")
+            if not more:
+                self._record_passed()
             yield new
             if not more:
                 if wrapped or not began_after:
@@ -113,15 +125,43 @@ class Planner:
             elif wrapped and self._resume_after >= began_after:
                 return
 
-    def _is_ready(self, version: ObjectVersion) -> bool:
-        rule = ignore_rule(version.key.removeprefix(self.config.s3.source_prefix), embedded=self.config.embedded)
-        if rule:
-            log.debug("ignored key=%r rule=%s", version.key, rule)
+    def _sales_files(self, page: Sequence[ObjectVersion], *, more: bool) -> list[ObjectVersion]:
+        """Return the objects of a page that may be loaded now, and those of earlier pages whose marker it has."""
+        prefix = self.config.s3.source_prefix
+        named = []
+        for version in page:
+            rule = self._names.rule(version.key.removeprefix(prefix))
+            if rule in UNREMARKABLE:
+                continue
+            if rule:
+                self._pass_over(version, rule)
+            elif self._is_settled(version):
+                named.append(version)
+        complete, incomplete = self._markers.complete(named, page, more=more)
+        for version in incomplete:
+            self._pass_over(version, NO_DONE_MARKER)
+        return complete
+
+    def _is_settled(self, version: ObjectVersion) -> bool:
+        limits, age = self.config.stream, self.clock() - version.last_modified
+        if version.size == 0 and age < timedelta(seconds=limits.settle_seconds):
+            self._is_unsettled = True
             return False
-        settled = self.clock() - timedelta(seconds=self.config.stream.settle_seconds)
-        is_ready = version.size > 0 or version.last_modified <= settled
-        self._is_unsettled |= not is_ready
-        return is_ready
+        if age < timedelta(seconds=limits.min_age_seconds):
+            self._pass_over(version, TOO_YOUNG)
+            return False
+        return True
+
+    def _pass_over(self, version: ObjectVersion, rule: str) -> None:
+        log.debug("ignored key=%r rule=%s", version.key, rule)
+        found = self._passed.get(rule)
+        self._passed[rule] = Ignored(found.objects + 1, found.example) if found else Ignored(1, version.key)
+
+    def _record_passed(self) -> None:
+        """Tell the ledger what a whole walk has passed over, when it is not what the last one had."""
+        if self._passed != self._passed_before:
+            self.ledger.record_ignored(self._passed)
+            self._passed_before = self._passed
 
 
 def open_planner(env: str, conf_dir: Path, epoch: int) -> Planner:

@@ -12,6 +12,7 @@ from app.batch.context import Job
 from app.ledger.ownership import Ownership
 from app.model.dimensions import DIMENSIONS
 from app.sinks.archive import archive_due
+from app.stream.edited_files import EditedFiles
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Housekeeper:
     ownership: Ownership
     wanted: Callable[[], bool]
     now: Callable[[], float] = time.monotonic
+    edited: EditedFiles | None = None
     _last_look: float = float("-inf")
     _yields_since: float | None = None
 
@@ -56,6 +58,8 @@ class Housekeeper:
     def look(self) -> int:
         """Clear the stage tables and Parquet that is over, and look for keys that pending rows wait for. Returns how much was done."""
         self._last_look = self.now()
+        if self.edited is not None:
+            self.edited.look()
         job, client = self.job, self.job.clients()
         done = clear_stage(job.ledger)
         done += sum(clear(job.ledger, job.config, client) for clear in (clear_consumed, clear_replaced, clear_mended))

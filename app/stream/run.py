@@ -14,9 +14,9 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from app.batch.cleanup import clear_leftovers
 from app.batch.context import Job
-from app.batch.contract_check import check_contract
 from app.batch.process import BatchRunner
 from app.checks import check_all, raise_failures
+from app.checks.contract import check_contract
 from app.config.load import Config
 from app.contract.contract import Contract, load_contract
 from app.errors import SparkGone
@@ -30,6 +30,8 @@ from app.source.dimensions import Dimensions
 from app.source.inbox import INBOX_FORMAT, INBOX_SCHEMA, InboxSource
 from app.spark.errors import spark_error
 from app.spark.session import build_session
+from app.stream import summary
+from app.stream.edited_files import EditedFiles
 from app.stream.housekeeping import Housekeeper
 from app.stream.last_run import unfinished_work
 from app.stream.supervise import StopRequest, drain, keep_going, supervise
@@ -40,11 +42,18 @@ log = logging.getLogger(__name__)
 KEPT_CHECKPOINTS = 3
 
 
-def run(config: Config, *, once: bool) -> None:
+def run(config: Config, *, once: bool, fail_on_rejected: bool = False) -> None:
     """Run the stream until it is stopped, or until everything that is there now is done.
+
+    Args:
+        config: the configuration.
+        once: end when everything that is there now is done; the log then ends with a summary.
+        fail_on_rejected: with `once`: end with an error where rows or files were rejected.
 
     Raises:
         PipelineError: the stream cannot go on; nothing is half done.
+        OperationFailed: `once`, and an operation was given up.
+        DataRejected: `fail_on_rejected`, and rows or files were rejected.
     """
     log.info("starting salestream version=%s env=%s", VERSION, config.env)
     stop = StopRequest()
@@ -58,12 +67,16 @@ def run(config: Config, *, once: bool) -> None:
         refuse_restored(db, make_client(config.s3), config, ownership.epoch)
         spark = build_session(config)
         try:
+            since = summary.begin(db)
             run_owned(spark, config, contract, ownership, stop, once=once)
+            found = summary.summarise(db, since) if once and not stop() else None
             spark.stop()
         except Py4JJavaError as exc:
             raise spark_error(str(exc)) from exc
         except (Py4JError, ConnectionError) as exc:
             raise SparkGone("Spark's JVM does not answer any more") from exc
+    if found is not None:
+        summary.tell(found, fail_on_rejected=fail_on_rejected)
 
 
 def check_before_start(config: Config) -> None:
@@ -90,7 +103,7 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
     ledger = Ledger(owners_database(config), ownership.epoch)
     job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
     runner = BatchRunner(job, stop)
-    keeper = Housekeeper(job, ownership, lambda: not stop())
+    keeper = Housekeeper(job, ownership, lambda: not stop(), edited=EditedFiles(config))
 
     def episode() -> None:
         recover(job, runner)

@@ -35,10 +35,18 @@ def _read(tx: Tx) -> dict[str, Any]:
         "backlog_files": int(backlog["n"]),
         "backlog_bytes": int(backlog["size"]),
         "failed_files": files.get("FAILED", 0),
+        "failed_operations": [
+            {"id": int(r["id"]), "kind": r["kind"], "detail": r["detail"]}
+            for r in tx.rows("SELECT id, kind, detail FROM file_operation WHERE state = 'FAILED' ORDER BY id DESC LIMIT 20")
+        ],
         "pending_keys": [{"dimension": r["dimension"], "key": int(r["key_value"]), "rows": int(r["row_total"])} for r in pending],
         "warnings": {
             row["rule_name"]: int(row["row_count"]) for row in tx.rows("SELECT rule_name, row_count FROM warning_total ORDER BY rule_name")
         },
+        "ignored_objects": [
+            {"rule": r["rule_name"], "objects": int(r["objects"]), "example": bytes(r["example"]).decode(errors="replace")}
+            for r in tx.rows("SELECT rule_name, objects, example FROM ignored_object ORDER BY rule_name")
+        ],
         "archive_due": int(tx.scalar("SELECT COUNT(*) FROM source_file WHERE archive_due = 1")),
     }
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from app.errors import printable
 
-def printable(text: str) -> str:
-    """Return text that is safe to show: a file may hold what moves a terminal's cursor."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+__all__ = ["aligned", "moment", "plain", "printable"]
 
 
 def moment(value: datetime | None) -> str | None:

@@ -31,6 +31,7 @@ TYPES = {
     "Rate": "number from 0 to 1",
     "Level": "log level",
     "MemorySize": "memory, such as 1g",
+    "Patterns": "list of patterns (with commas between them in a variable)",
     "bool": "true or false",
     "dict[str, str]": "mapping of settings",
 }
@@ -97,7 +98,7 @@ def _type(annotation: str) -> str:
 
 
 def _default(value: Any, annotation: str) -> str:
-    if value is None or value in ({}, ""):
+    if value is None or value in ({}, "", ()):
         return "empty"
     if annotation == "Bytes":
         power = next(power for power in (30, 20, 10, 0) if value % (1 << power) == 0)

@@ -36,6 +36,7 @@ GRANT SELECT, INSERT, DELETE ON file_reject TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, DELETE ON file_warning TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, DELETE ON file_header TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE ON warning_total TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, DELETE ON ignored_object TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, DELETE ON stage_file TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, DELETE ON stage_customers_data_mart TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, DELETE ON stage_sales_team_data_mart TO 'salestream_job'@'%';

@@ -81,3 +81,7 @@ def test_exit_codes_tell_usage_and_configuration_and_ownership_from_failure() ->
     assert {exit_codes[code] for code in ("USAGE", "CONFIG", "CONTRACT", "CREDENTIAL", "MACHINE")} == {2}
     assert exit_codes["OWNED"] == 3
     assert {exit_codes[code] for code in ("MYSQL", "MYSQL_UNAVAILABLE", "S3", "S3_UNAVAILABLE", "LEDGER", "BATCH", "DIMENSION")} == {1}
+
+
+def test_a_hostile_name_in_an_error_is_inert() -> None:
+    assert str(UsageError("no file a\x1b[2J\u202e.csv", cure="x")) == "USAGE no file a\\x1b[2J\\u202e.csv; x"

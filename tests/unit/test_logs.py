@@ -127,3 +127,13 @@ def test_a_step_that_fails_is_not_logged_as_done(capsys: pytest.CaptureFixture[s
     with pytest.raises(ValueError, match="why"), step("7-1-1", "facts"):
         raise ValueError("why")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_hostile_name_is_one_inert_line(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    set_up(LoggingConfig(format=form))
+    logging.getLogger("app.any").warning("key=%s", "a\x1b[2Jb\nc\u202e\x9b.csv")
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert err.rstrip("\n").isprintable()
+    assert "a\\x1b[2Jb\\nc\\u202e\\x9b.csv" in err.replace("\\\\", "\\")

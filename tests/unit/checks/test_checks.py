@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from app.checks import Check, Finding, check_all, look, raise_failures
+from app.checks import Check, Finding, check_all, lines, look, raise_failures
 from app.checks.grants import NEEDED
 from app.checks.machine import check_disk, check_java
 from app.checks.storage import check_condition, check_own, check_source
-from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error
+from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable
 from app.source.ignored_keys import CHECK_PROBE, ignore_rule
 from scripts.docgen.schema import read_tables
 from tests.conftest import REPOSITORY
@@ -221,3 +221,19 @@ def test_a_disk_that_is_nearly_full_is_a_fault(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("app.checks.machine.FREE_BYTES", 1 << 60)
     with pytest.raises(EnvironmentFault, match="MB left"):
         check_disk(tmp_path, tmp_path)
+
+
+def test_a_server_that_is_down_is_told_once_in_a_line_of_bounded_length() -> None:
+    away = MySqlUnavailable("db:3306 " + "x" * 3000)
+    found = [Finding(name, str(error), error) for name, error in (("mysql", away), ("s3", S3Unavailable("s3 is away")), ("clock", away))]
+    assert [line[:40].rstrip() for line in lines(found)] == [
+        "FAIL  mysql MYSQL_UNAVAILABLE db:3306 xx",
+        "FAIL  s3    S3_UNAVAILABLE s3 is away; c",
+        "FAIL  clock like mysql",
+    ]
+    assert max(map(len, lines(found))) < 330
+    with pytest.raises(CheckFailed) as caught:
+        raise_failures(found)
+    assert caught.value.exit_code == 1
+    assert str(caught.value).count("db:3306") == 1
+    assert len(str(caught.value)) < 1000

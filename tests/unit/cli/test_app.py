@@ -214,6 +214,8 @@ def test_status_for_people_names_the_backlog_and_what_rows_wait_for(capsys: pyte
             "backlog_files": 2,
             "backlog_bytes": 99,
             "archive_due": 4,
+            "ignored_objects": [],
+            "failed_operations": [],
             "warnings": {"total_matches": 3},
             "pending_keys": [{"dimension": "customer", "key": 26, "rows": 1}],
         }
@@ -237,6 +239,8 @@ def test_status_of_an_empty_ledger_has_no_last_batch(capsys: pytest.CaptureFixtu
             "backlog_files": 0,
             "backlog_bytes": 0,
             "archive_due": 0,
+            "ignored_objects": [],
+            "failed_operations": [],
             "warnings": {},
             "pending_keys": [],
         }

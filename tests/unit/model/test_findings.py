@@ -21,7 +21,7 @@ ROWS = (
     (2, None, 4, [Fault("INVALID_ENCODING", None, None)]),
 )
 FOUND = {
-    Place(1, 0, "INVALID_INT"): Finding(3, 5, "b", "z"),
+    Place(1, 0, "INVALID_INT"): Finding(2, 5, "b", "z"),
     Place(1, 0, "TOO_LONG"): Finding(1, 5, "c", "m@x"),
     Place(1, 0, "TOO_FEW_FIELDS"): Finding(1, 7, None, "3"),
     Place(1, 0, "TOTAL"): Finding(1, 7, "a,c", "5,m@x"),

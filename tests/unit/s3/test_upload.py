@@ -132,3 +132,20 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
     put(tmp_path, "file.csv")
     with pytest.raises(UsageError, match="is not a folder"):
         upload_folder(FakeS3(), "lake", "in/", tmp_path / name)
+
+
+def test_what_the_stream_would_not_load_is_skipped_and_named(tmp_path: Path) -> None:
+    put(tmp_path, "day.csv")
+    put(tmp_path, "day.csv.part")
+    summary = upload_folder(FakeS3(), "lake", "sales_data", tmp_path, rule=lambda key: "temporary_name" if key.endswith(".part") else None)
+    assert summary.uploaded == ("sales_data/day.csv",)
+    assert [remark.reason for remark in summary.skipped] == ["the stream does not load it, by the rule temporary_name"]
+
+
+def test_markers_go_up_after_all_other_files(tmp_path: Path) -> None:
+    for name in ("a.csv", "a.csv.done", "z.csv", "z.csv.done"):
+        put(tmp_path, name)
+    client = FakeS3()
+    summary = upload_folder(client, "lake", "sales_data", tmp_path, marker=".done")
+    assert sorted(key for _, key in list(client.objects)[:2]) == ["sales_data/a.csv", "sales_data/z.csv"]
+    assert len(summary.uploaded) == 4

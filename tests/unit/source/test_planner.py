@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.config.load import Config
+from app.ledger.records import Ignored
 from app.s3.read import ObjectVersion
+from app.source.done_markers import DoneMarkers
 from app.source.planner import Planner
 
 NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
@@ -23,6 +27,10 @@ class FakeLedger:
         self.planned = list(planned)
         self.operations = list(operations)
         self.asked_behind: list[int] = []
+        self.ignored: list[dict[str, Ignored]] = []
+
+    def record_ignored(self, found: dict[str, Ignored]) -> None:
+        self.ignored.append(dict(found))
 
     def next_batch(self, after: int) -> int | None:
         self.asked_behind.append(after)
@@ -76,7 +84,7 @@ Make = Callable[..., Planner]
 
 @pytest.fixture
 def make(config: Config) -> Make:
-    def planner(ledger: FakeLedger, pages: FakePages, now: datetime = NOW, **stream: float) -> Planner:
+    def planner(ledger: FakeLedger, pages: FakePages, now: datetime = NOW, **stream: object) -> Planner:
         limits = {"max_files_per_trigger": 3, "max_bytes_per_trigger": 1000, "settle_seconds": 60.0} | stream
         return Planner(config.model_copy(update={"stream": config.stream.model_copy(update=limits)}), ledger, pages, lambda: now)
 
@@ -247,3 +255,91 @@ def test_an_empty_object_is_taken_by_a_later_look(config: Config) -> None:
     times = iter([NOW, NOW + timedelta(seconds=2)])
     planner = Planner(config, ledger, pages, lambda: next(times))
     assert [planner.next_batch(0), planner.next_batch(0)] == [None, 101]
+
+
+# What the configuration says of names and ages
+
+
+def test_names_of_uploads_in_progress_wait_for_nothing(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages("a.csv", "b.csv.filepart", "c.csv.part", page=100)
+    planner = make(ledger, pages)
+    planner.next_batch(0)
+    assert ledger.claimed == [["a.csv"]]
+    assert ledger.ignored == [{"temporary_name": Ignored(2, "sales_data/b.csv.filepart")}]
+
+
+def test_what_is_ignored_is_recorded_once_and_again_when_it_changes(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages("a.part", "b.part", "c.part")
+    planner = make(ledger, pages)
+    for _ in range(3):
+        planner.next_batch(0)
+    del pages.objects["sales_data/a.part"]
+    planner.next_batch(0)
+    pages.objects.clear()
+    planner.next_batch(0)
+    assert ledger.ignored == [
+        {"temporary_name": Ignored(3, "sales_data/a.part")},
+        {"temporary_name": Ignored(2, "sales_data/b.part")},
+        {},
+    ]
+
+
+def test_only_a_whole_walk_is_recorded(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages("a.part", "b.csv", "c.csv", "d.csv", "e.csv", "f.part")
+    planner = make(ledger, pages)
+    planner.next_batch(0)
+    assert ledger.ignored == []
+    planner.next_batch(0)
+    assert ledger.ignored[0] == {"temporary_name": Ignored(2, "sales_data/a.part")}
+
+
+def test_an_object_younger_than_the_minimal_age_waits(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages()
+    pages.put("old.csv", at=NOW - timedelta(seconds=30))
+    pages.put("young.csv", at=NOW - timedelta(seconds=29))
+    make(ledger, pages, min_age_seconds=30.0).next_batch(0)
+    assert ledger.claimed == [["old.csv"]]
+    assert ledger.ignored == [{"too_young": Ignored(1, "sales_data/young.csv")}]
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 100])
+def test_a_file_is_taken_once_its_marker_is_there_on_whatever_page(make: Make, page: int) -> None:
+    keys = ("a.csv", "a.csv-old", "a.csv.ab", "a.csv.done", "b.csv", "c.csv", "c.csv.done", "d.csv.done")
+    ledger, pages = FakeLedger(), FakePages(*keys, page=page)
+    planner = make(ledger, pages, done_marker=".done", max_files_per_trigger=100)
+    planner.next_batch(0)
+    assert ledger.claimed == [["a.csv", "c.csv"]]
+    assert ledger.ignored[-1]["no_done_marker"] == Ignored(3, "sales_data/a.csv-old")
+    pages.put("b.csv.done")
+    planner.next_batch(0)
+    assert ledger.claimed[1:] == [["b.csv"]]
+
+
+def test_a_marker_of_an_earlier_version_does_not_count(make: Make) -> None:
+    ledger, pages = FakeLedger(), FakePages(page=100)
+    pages.put("a.csv", at=NOW)
+    pages.put("a.csv.done", at=NOW - timedelta(seconds=1))
+    planner = make(ledger, pages, done_marker=".done")
+    assert planner.next_batch(0) is None
+    pages.put("a.csv.done", at=NOW)
+    planner.next_batch(0)
+    assert ledger.claimed == [["a.csv"]]
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "a.done", "b.done", "ab", "ab.done", "a.d", "a.done.done", "a!", "a!.done"]), unique=True),
+    st.integers(1, 4),
+)
+def test_files_and_markers_meet_whatever_lies_between_them(keys: list[str], page: int) -> None:
+    found = sorted(keys)
+    markers = DoneMarkers(".done")
+    complete, incomplete = [], []
+    for at in range(0, len(found), page):
+        objects = [ObjectVersion("lake", key, "e", 1, NOW) for key in found[at : at + page]]
+        files = [one for one in objects if not one.key.endswith(".done")]
+        done, open_files = markers.complete(files, objects, more=at + page < len(found))
+        complete += [one.key for one in done]
+        incomplete += [one.key for one in open_files]
+    files = [key for key in found if not key.endswith(".done")]
+    assert sorted(complete) == [key for key in files if f"{key}.done" in keys]
+    assert sorted([*complete, *incomplete]) == files

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from app.batch.contract_check import check_contract
+from app.checks.contract import check_contract
 from app.contract.contract import Column, Contract, Rule
 from app.errors import ContractError
 from tests.shipped import shipped_contract
