@@ -24,7 +24,7 @@ $(TOOLS):
 	@scripts/setup.sh
 
 fast: | $(TOOLS) ## lint, type and unit side by side: before each commit
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target --keep-going lint type unit
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target --keep-going lint type unit-1 unit-2
 
 lint: | $(TOOLS) ## ruff (rules and format), import order of the modules
 	.venv/bin/ruff check .
@@ -43,6 +43,10 @@ type: | $(TOOLS) ## mypy --strict over app and scripts
 
 unit: | $(TOOLS) ## tests without Spark and network, seconds
 	$(PYTEST) tests/unit
+
+# The first or second half of them, as two processes do all in half the time.
+unit-%: | $(TOOLS)
+	$(PYTEST) -p tests.shares --share $*/2 tests/unit
 
 spark: | $(TOOLS) ## tests with a local Spark session
 	$(PYTEST) tests/spark

@@ -170,12 +170,6 @@ class StreamConfig(Section):
     stop_timeout_seconds: Seconds = Field(default=300.0, description="How long a stop waits for the running batch")
     archive_threads: Positive = Field(default=8, description="Objects archived at the same time")
 
-    @property
-    def trigger_seconds(self) -> float:
-        """Give the trigger interval in seconds."""
-        number, unit = self.trigger_interval.split()
-        return int(number) * {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0}[unit]
-
 
 class DimensionsConfig(Section):
     """The cached dimension tables."""

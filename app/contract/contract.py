@@ -19,8 +19,6 @@ from app.config.values import OptionalPositive, Text
 from app.errors import ConfigError, ContractError
 from app.parsing.header import HeaderMatch, match_header, normalise_name
 
-# Columns that rules may use beside the contract's own: the day the batch was claimed, and whether the product is known.
-TECHNICAL_COLUMNS = ("_batch_date", "_product_known")
 # A rule's name is a reason code, which is a key in MySQL.
 MOST_RULE_CHARS = 60
 _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)

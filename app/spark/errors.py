@@ -18,8 +18,6 @@ from app.errors import (
 )
 
 LONGEST_LINE = 500
-# How py4j introduces an exception.
-_CALL = "An error occurred while calling"
 # What stands around the words of the cause in a line of Spark's own: it says nothing to a reader.
 _NOISE = re.compile(r"^(Caused by)?: |^\[STREAM_FAILED\] Query (\[id = [^]]*\] )?terminated with exception: |\s*SQLSTATE: \w+$")
 # A query whose Python side is gone has read the end of a stream, of which Java has no more to say.

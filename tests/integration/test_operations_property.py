@@ -49,7 +49,6 @@ class Dropped:
     name: str
     content: Path
     counts: bool
-    is_superseded: bool = False
 
 
 def make_machine(make_world: Callable[[], World], destroy: Callable[[World], None], spark: SparkSession) -> type[RuleBasedStateMachine]:

@@ -127,21 +127,20 @@ def test_what_is_no_size_is_a_fault(fault: Callable[..., str], written: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("written", "normal", "seconds"),
+    ("written", "normal"),
     [
-        ("500 milliseconds", "500 milliseconds", 0.5),
-        ("250ms", "250 milliseconds", 0.25),
-        ("1 millisecond", "1 milliseconds", 0.001),
-        ("2 s", "2 seconds", 2.0),
-        ("1 second", "1 seconds", 1.0),
-        ("1 minute", "1 minutes", 60.0),
-        ("3 MINUTES", "3 minutes", 180.0),
-        ("0 seconds", "0 seconds", 0.0),
+        ("500 milliseconds", "500 milliseconds"),
+        ("250ms", "250 milliseconds"),
+        ("1 millisecond", "1 milliseconds"),
+        ("2 s", "2 seconds"),
+        ("1 second", "1 seconds"),
+        ("1 minute", "1 minutes"),
+        ("3 MINUTES", "3 minutes"),
+        ("0 seconds", "0 seconds"),
     ],
 )
-def test_trigger_intervals_are_normalised(load: Load, written: str, normal: str, seconds: float) -> None:
-    stream = load(S3 + MYSQL + f"stream:\n  trigger_interval: {written}\n").stream
-    assert (stream.trigger_interval, stream.trigger_seconds) == (normal, seconds)
+def test_trigger_intervals_are_normalised(load: Load, written: str, normal: str) -> None:
+    assert load(S3 + MYSQL + f"stream:\n  trigger_interval: {written}\n").stream.trigger_interval == normal
 
 
 @pytest.mark.parametrize("written", ["5", "1 hour", "-1 s", "1.5 s", "soon"])
