@@ -150,6 +150,9 @@ def _objects(config: Config, month: str, store: int | None, parts: Sequence[Live
 
 def _footer(config: Config, version: ObjectVersion) -> _Footer:
     client = ClientFactory(config.s3)()
+    if version.size == 0:
+        # S3 refuses a range of an empty object, and it holds no footer anyway.
+        return _Footer(version, 0, None)
     try:
         tail = _read_end(client, version, TAIL_BYTES)
         # Eight bytes behind the footer: its length, and PAR1.
@@ -165,7 +168,7 @@ def _footer(config: Config, version: ObjectVersion) -> _Footer:
 def _read_end(client: S3Client, version: ObjectVersion, wanted: int) -> bytes:
     begin = max(version.size - wanted, 0)
     with translated(f"s3://{version.bucket}/{version.key}"):
-        answer = client.get_object(Bucket=version.bucket, Key=version.key, Range=f"bytes={begin}-{max(version.size - 1, 0)}")
+        answer = client.get_object(Bucket=version.bucket, Key=version.key, Range=f"bytes={begin}-{version.size - 1}")
         return answer["Body"].read()
 
 

@@ -4,14 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from app.config.load import Config, MySqlConfig, S3Config
+from app.config.load import Config
+from tests.doubles import config_without_servers
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(
-        env="test",
-        s3=S3Config(bucket="lake"),
-        mysql=MySqlConfig(host="db.example.com", user="job", password="not-to-be-seen", database="sales"),
-        checkpoint_root=tmp_path / "checkpoints",
-    )
+    return config_without_servers(tmp_path)

@@ -18,22 +18,12 @@ from app.config.load import S3Config
 from app.errors import TaskRepeated
 from app.sinks import facts
 from app.sinks.part_writer import RESULT, as_they_are
-from app.spark.session import STREAM_SETTINGS
-from tests.s3_fake import Folder
+from tests.doubles import Folder
 
 pytestmark = pytest.mark.spark
 
 MONTHS, STORES, ROWS = 4, 3, 5000
 CONFIG = S3Config(bucket="bucket", region="us-east-1")
-
-
-@pytest.fixture
-def session(spark: SparkSession) -> Iterator[SparkSession]:
-    """Give the session the setting that the order of the rows rests on."""
-    name = "spark.sql.optimizer.excludedRules"
-    spark.conf.set(name, STREAM_SETTINGS[name])
-    yield spark
-    spark.conf.unset(name)
 
 
 def sales(spark: SparkSession) -> DataFrame:
@@ -53,8 +43,8 @@ def named(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.append_column("first_name", pa.array([names[key] for key in rows.column("customer_id").to_pylist()]))
 
 
-def test_each_partition_is_one_file_with_its_rows_as_completed(session: SparkSession, tmp_path: Path) -> None:
-    rows = sales(session)
+def test_each_partition_is_one_file_with_its_rows_as_completed(spark: SparkSession, tmp_path: Path) -> None:
+    rows = sales(spark)
     written = facts.write_facts(rows, named, "9-1-1", CONFIG, Folder(tmp_path))
     files = sorted(str(path.relative_to(tmp_path / "bucket")) for path in tmp_path.rglob("*.parquet"))
     assert [path.rsplit("/", 1)[0] for path in files] == [
@@ -75,10 +65,10 @@ def test_each_partition_is_one_file_with_its_rows_as_completed(session: SparkSes
     assert written == facts.Totals(ROWS, sum((row[1] for row in expected), Decimal(0)))
 
 
-def test_spark_reads_them_as_what_was_written(session: SparkSession, tmp_path: Path) -> None:
-    rows = sales(session)
+def test_spark_reads_them_as_what_was_written(spark: SparkSession, tmp_path: Path) -> None:
+    rows = sales(spark)
     facts.write_facts(rows, as_they_are, "9-1-1", CONFIG, Folder(tmp_path))
-    back = session.read.parquet(f"{tmp_path}/bucket/sales_facts")
+    back = spark.read.parquet(f"{tmp_path}/bucket/sales_facts")
     types = {field.name: field.dataType for field in back.schema}
     assert {name: types[name] for name in ("total_cost", "sales_date", "_warnings")} == {
         field.name: field.dataType for field in rows.schema if field.name in ("total_cost", "sales_date", "_warnings")
@@ -100,10 +90,10 @@ class SecondAttempt:
         yield pa.RecordBatch.from_pylist([made], schema=RESULT)
 
 
-def test_what_a_repeated_task_wrote_never_counts(session: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_repeated_task_wrote_never_counts(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def second_attempt(*_: Any) -> SecondAttempt:
         return SecondAttempt()
 
     monkeypatch.setattr(facts, "PartWriter", second_attempt)
     with pytest.raises(TaskRepeated, match="batch 9-1-1: a task that writes facts was started again"):
-        facts.write_facts(sales(session), as_they_are, "9-1-1", CONFIG, Folder(tmp_path))
+        facts.write_facts(sales(spark), as_they_are, "9-1-1", CONFIG, Folder(tmp_path))

@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 from app.config.load import S3Config
 from app.model.totals import Totals
 from app.sinks.quarantine import write_pending, write_quarantine
+from tests.doubles import Folder
 from tests.frames import FAULTS
-from tests.s3_fake import Folder
 
 pytestmark = pytest.mark.spark
 

@@ -1,8 +1,8 @@
 """The last look at many objects, by the executors: which are gone, which are another version by now."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -10,28 +10,22 @@ from pyspark.sql import SparkSession
 from app.ledger.records import FileState
 from app.s3.read import ObjectVersion
 from app.source import presence
-from tests.unit.s3.test_s3 import FakeS3
+from tests.doubles import FakeFactory, FakeS3
 
 COUNT = 250
 VERSIONS = [(n, ObjectVersion("lake", f"sales_data/{n}.csv", f"e{n}", 3, datetime(2024, 1, 1, tzinfo=UTC))) for n in range(1, COUNT + 1)]
 
 
-@dataclass(frozen=True)
-class Objects:
-    """Gives whoever asks a client of a bucket that holds these objects. It can be pickled."""
-
-    there: tuple[ObjectVersion, ...]
-
-    def __call__(self) -> Any:
-        return FakeS3(*self.there)
+def bucket_of(versions: Iterable[ObjectVersion]) -> FakeFactory:
+    return FakeFactory(FakeS3.with_versions(*versions))
 
 
-def changed_bucket() -> Objects:
+def changed_bucket() -> FakeFactory:
     there = {version.key: version for _, version in VERSIONS}
     del there["sales_data/7.csv"]
     there["sales_data/249.csv"] = replace(there["sales_data/249.csv"], etag="other")
     there["sales_data/8.csv"] = replace(there["sales_data/8.csv"], size=4)
-    return Objects(tuple(there.values()))
+    return bucket_of(there.values())
 
 
 @pytest.mark.parametrize("most", [COUNT, COUNT - 1], ids=["driver", "executors"])
@@ -42,4 +36,4 @@ def test_what_changed_or_is_gone_is_found_among_many(spark: SparkSession, monkey
 
 
 def test_nothing_is_found_where_nothing_changed(spark: SparkSession) -> None:
-    assert presence.changed_files(spark, VERSIONS, Objects(tuple(version for _, version in VERSIONS)), 4) == {}
+    assert presence.changed_files(spark, VERSIONS, bucket_of(version for _, version in VERSIONS), 4) == {}

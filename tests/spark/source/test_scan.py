@@ -16,8 +16,8 @@ from pyspark.sql import DataFrame, SparkSession
 from app.contract.contract import Contract
 from app.source.blocks import content_digests
 from app.source.scan import Marker, broken_borders, line_bases, plan_splits, scan
+from tests.doubles import Bucket
 from tests.frames import lookups
-from tests.s3_fake import Bucket
 
 pytestmark = pytest.mark.spark
 
@@ -165,8 +165,8 @@ def test_objects_that_changed_since_they_were_booked_are_not_read(run: Any) -> N
     bucket = Bucket()
     for key in ("same.csv", "overwritten.csv", "gone.csv"):
         bucket.put(key, HEADER + ROW)
-    bucket.etags["overwritten.csv"] = "other"
-    del bucket.objects["gone.csv"]
+    bucket.overwrite("overwritten.csv", HEADER + ROW + ROW)
+    bucket.remove("gone.csv")
     found = run(bucket)
     assert found.outcomes() == ["OK", "OVERWRITTEN", "GONE"]
     assert [row["_file_id"] for row in found.rows] == [1]

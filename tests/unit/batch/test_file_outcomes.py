@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,18 +15,9 @@ from app.errors import LedgerError, S3Unavailable
 from app.ledger.records import Attempt, FileState, SourceFile
 from app.s3.read import ObjectVersion
 from app.source.splits import Marker
+from tests.doubles import FakeLedger
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
-
-
-class FakeLedger:
-    """Knows which contents count already."""
-
-    def __init__(self, **in_force: int) -> None:
-        self.in_force = in_force
-
-    def files_in_force(self, digests: set[bytes], but: Collection[int]) -> dict[bytes, int]:
-        return {digest: self.in_force[digest.decode()] for digest in digests if digest.decode() in self.in_force}
 
 
 def contract(limit: float = 1.0, duplicates: Any = "skip") -> Contract:
@@ -73,7 +63,7 @@ def test_a_file_is_rejected_above_the_limit_and_not_at_it(limit: float, rows: in
 def test_what_counts_already_is_a_duplicate_however_bad_it_is() -> None:
     plan = Plan()
     files = scanned((5, "known", 10, 9))
-    assert note_duplicates(FakeLedger(known=2), contract(0.5), files, plan) == {5}
+    assert note_duplicates(FakeLedger(in_force={"known": 2}), contract(0.5), files, plan) == {5}
     assert note_spoilt(contract(0.5), files, plan) == set()
     assert (plan.results[5].state, plan.results[5].reason_detail) == (FileState.DUPLICATE, "same content as file 2")
 

@@ -16,7 +16,7 @@ from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, M
 from app.source.ignored_keys import CHECK_PROBE, ignore_rule
 from scripts.docgen.schema import read_tables
 from tests.conftest import REPOSITORY
-from tests.unit.s3.test_s3 import refused
+from tests.doubles import refused
 
 GRANTS = (REPOSITORY / "scripts" / "sql" / "grants.sql").read_text(encoding="utf-8")
 

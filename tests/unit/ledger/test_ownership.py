@@ -1,30 +1,19 @@
 """Only the holder of the current epoch may write."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from app.errors import OwnershipError
 from app.ledger.ownership import check_epoch
-
-
-class FakeTx:
-    """A ledger with one owner row, or none."""
-
-    def __init__(self, row: dict[str, Any] | None) -> None:
-        self.found = row
-        self.asked = ""
-
-    def row(self, sql: str, args: Sequence[Any] = ()) -> dict[str, Any] | None:
-        self.asked = sql
-        return self.found
+from tests.doubles import FakeTx
 
 
 def test_the_holder_of_the_epoch_passes_and_locks_the_row() -> None:
     tx = FakeTx({"epoch": 5, "holder": "host a pid 1"})
     check_epoch(tx, 5)
-    assert tx.asked.endswith("LOCK IN SHARE MODE")
+    [(sql, _)] = tx.asked
+    assert sql.endswith("LOCK IN SHARE MODE")
 
 
 @pytest.mark.parametrize(

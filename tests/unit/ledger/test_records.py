@@ -1,6 +1,5 @@
 """The ledger's types refuse what does not add up; its claims are bounded; its writes prove the epoch first."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,55 +11,17 @@ from app.errors import LedgerError, OwnershipError
 from app.ledger.ledger import Ledger
 from app.ledger.records import MOVED_STATES, Attempt, FactPart, FileResult, FileState, Outcome
 from app.s3.read import ObjectVersion
+from tests.doubles import FakeDatabase
 
 VERSION = ObjectVersion("lake", "sales_data/é.csv", "e1", 3, datetime(2024, 1, 1, tzinfo=UTC))
 
 
-class FakeTx:
-    """Answers SELECTs by how they begin and keeps every other statement."""
-
-    def __init__(self, epoch: int | None, answers: dict[str, list[dict[str, Any]]], matched: int | None = None) -> None:
-        self.answers = {"SELECT epoch": [{"epoch": epoch, "holder": "host b pid 9"}] if epoch is not None else []} | answers
-        self.matched = matched
-        self.changes: list[tuple[str, list[Any]]] = []
-
-    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        return next(rows for begin, rows in self.answers.items() if sql.startswith(begin))
-
-    def row(self, sql: str, args: Sequence[Any] = ()) -> dict[str, Any] | None:
-        return next(iter(self.rows(sql, args)), None)
-
-    def scalar(self, sql: str, args: Sequence[Any] = ()) -> Any:
-        found = self.row(sql, args)
-        return next(iter(found.values())) if found else None
-
-    def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
-        self.changes.append((sql, list(args)))
-        return len(args) - 1 if self.matched is None else self.matched
-
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
-        self.changes.append((sql, [tuple(row) for row in rows]))
-        return len(rows)
-
-    def insert(self, sql: str, args: Sequence[Any]) -> int:
-        self.changes.append((sql, list(args)))
-        return 41
-
-
-class FakeDatabase:
-    """Runs work on one fake transaction and counts how often."""
-
-    def __init__(self, epoch: int | None = 5, matched: int | None = None, **answers: list[dict[str, Any]]) -> None:
-        exists = {"SELECT EXISTS": [{"found": int(any(answers.values()))}]}
-        self.tx = FakeTx(epoch, {f"SELECT {name}": rows for name, rows in answers.items()} | exists, matched)
-        self.transactions = 0
-
-    def run(self, work: Callable[[Any], Any]) -> Any:
-        self.transactions += 1
-        return work(self.tx)
-
-    def single(self, work: Callable[[Any], Any]) -> Any:
-        return work(self.tx)
+def ledger_db(epoch: int | None = 5, matched: int | None = None, **answers: list[dict[str, Any]]) -> FakeDatabase:
+    """A ledger of one epoch that finds these rows, by the first column of a query; an UPDATE finds what it names."""
+    owner = [{"epoch": epoch, "holder": "host b pid 9"}] if epoch is not None else []
+    found = {"SELECT epoch": owner} | {f"SELECT {name}": rows for name, rows in answers.items()}
+    found |= {"SELECT EXISTS": [{"found": int(any(answers.values()))}]}
+    return FakeDatabase(found=found, matched=matched if matched is not None else lambda args: len(args) - 1, number=41)
 
 
 ATTEMPT = Attempt(41, "41-5-1", 1, datetime(2024, 1, 1, tzinfo=UTC), ())
@@ -101,14 +62,14 @@ def test_only_what_still_lies_in_the_source_prefix_is_moved() -> None:
 
 
 def test_a_write_under_the_current_epoch_goes_through() -> None:
-    assert Ledger(FakeDatabase(epoch=5), 5).write(lambda tx: "done") == "done"
+    assert Ledger(ledger_db(epoch=5), 5).write(lambda tx: "done") == "done"
 
 
 @pytest.mark.parametrize(
     ("epoch", "text"), [(6, "epoch 5 is over: the ledger has epoch 6 held by host b pid 9"), (4, "has epoch 4"), (None, "no owner row")]
 )
 def test_a_write_under_another_epoch_does_nothing(epoch: int | None, text: str) -> None:
-    db = FakeDatabase(epoch=epoch)
+    db = ledger_db(epoch=epoch)
     with pytest.raises(OwnershipError, match=text):
         Ledger(db, 5).write(lambda tx: tx.execute("UPDATE micro_batch SET state = 'COMMITTED'"))
     assert db.tx.changes == []
@@ -118,13 +79,13 @@ def test_a_write_under_another_epoch_does_nothing(epoch: int | None, text: str) 
 
 
 def test_no_versions_are_no_transaction() -> None:
-    db = FakeDatabase()
+    db = ledger_db()
     assert Ledger(db, 5).discover([]) == 0
     assert db.transactions == 0
 
 
 def test_a_new_version_is_booked_once_with_its_key_as_bytes() -> None:
-    db = FakeDatabase(identity=[])
+    db = ledger_db(identity=[])
     assert Ledger(db, 5).discover([VERSION, VERSION]) == 1
     [(sql, rows)] = db.tx.changes
     assert sql.endswith("ON DUPLICATE KEY UPDATE id = id")
@@ -147,7 +108,7 @@ def claimed(db: FakeDatabase) -> list[int]:
     assert insert.startswith("INSERT INTO micro_batch (files, bytes, planned_at)")
     assert "AND state = 'DISCOVERED' AND batch_id IS NULL" in update
     assert (args[0], totals[0]) == (41, len(args) - 1)
-    return args[1:]
+    return list(args[1:])
 
 
 @pytest.mark.parametrize(
@@ -162,36 +123,36 @@ def claimed(db: FakeDatabase) -> list[int]:
     ids=["up to the bytes", "a larger one alone", "in order, no gaps", "empty ones", "one version of a key at a time"],
 )
 def test_a_claim_is_bounded_by_bytes_and_holds_distinct_keys(files: list[tuple[str, int]], ids: list[int]) -> None:
-    assert claimed(FakeDatabase(id=discovered(*files))) == ids
+    assert claimed(ledger_db(id=discovered(*files))) == ids
 
 
 def test_nothing_discovered_is_no_batch_and_no_transaction() -> None:
-    db = FakeDatabase(id=[])
+    db = ledger_db(id=[])
     assert Ledger(db, 5).claim_files(10, 100) is None
     assert (db.tx.changes, db.transactions) == ([], 0)
 
 
 def test_nothing_requested_is_no_batch_and_no_transaction() -> None:
-    db = FakeDatabase()
+    db = ledger_db()
     assert Ledger(db, 5).claim_operation() is None
     assert Ledger(db, 5).request_release({}, 10) is None
     assert db.transactions == 0
 
 
 def test_a_claim_that_misses_a_file_is_rolled_back() -> None:
-    db = FakeDatabase(matched=1, id=discovered(("a", 1), ("b", 1)))
+    db = ledger_db(matched=1, id=discovered(("a", 1), ("b", 1)))
     with pytest.raises(LedgerError, match="batch 41: claimed 1 of 2 files"):
         Ledger(db, 5).claim_files(10, 100)
 
 
 def test_a_file_taken_out_of_a_batch_must_have_been_claimed_by_it() -> None:
-    db = FakeDatabase(matched=0, state=[{"state": "COMMITTED"}])
+    db = ledger_db(matched=0, state=[{"state": "COMMITTED"}])
     with pytest.raises(LedgerError, match="batch 41: file 3 is not claimed by it"):
         Ledger(db, 5).drop_files(ATTEMPT, {3: FileState.GONE})
 
 
 def test_a_file_taken_out_twice_after_a_lost_commit_is_no_fault() -> None:
-    db = FakeDatabase(matched=0, state=[{"state": "GONE"}])
+    db = ledger_db(matched=0, state=[{"state": "GONE"}])
     Ledger(db, 5).drop_files(ATTEMPT, {3: FileState.GONE})
     assert db.transactions == 1
 
@@ -210,13 +171,13 @@ def test_a_row_of_the_ledger_becomes_the_version_that_was_booked() -> None:
         "archived_key": None,
         "archived_etag": None,
     }
-    [file] = Ledger(FakeDatabase(**{"f.id": [row]}), 5).archive_due(10)
+    [file] = Ledger(ledger_db(**{"f.id": [row]}), 5).archive_due(10)
     assert (file.id, file.version, file.state) == (3, VERSION, FileState.REJECTED)
 
 
 @pytest.mark.parametrize("epoch", [5, 6], ids=["owner", "taken over"])
 def test_a_move_is_noted_in_one_statement_by_the_owner_alone(epoch: int) -> None:
-    db = FakeDatabase(epoch, matched=int(epoch == 5))
+    db = ledger_db(epoch, matched=int(epoch == 5))
     ledger = Ledger(db, 5)
     if epoch == 5:
         ledger.archived(3, "done/é.csv", "e1")
@@ -226,4 +187,4 @@ def test_a_move_is_noted_in_one_statement_by_the_owner_alone(epoch: int) -> None
             ledger.archived(3, "done/é.csv", "e1")
     [(sql, args)] = db.tx.changes
     assert sql.endswith("WHERE id = %s AND (SELECT epoch FROM stream_owner WHERE id = 1) = %s")
-    assert args == ["done/é.csv".encode(), "done/é.csv".encode(), "e1", 3, 5]
+    assert args == ("done/é.csv".encode(), "done/é.csv".encode(), "e1", 3, 5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -20,45 +20,16 @@ from app.operations.progress import wait_for
 from app.operations.select_files import Chosen, request_files
 from app.parsing.record_rules import Limits
 from app.views.quarantine import BookedFile, Reason, RejectedRow
+from tests.doubles import FakeDatabase
 
 
-class FakeTx:
-    """Notes what is inserted; numbers operations from 1."""
-
-    def __init__(self, rows: dict[str, list[dict[str, Any]]] | None = None) -> None:
-        self.operations = 0
-        self.files: dict[int, list[int]] = {}
-        self.partitions: dict[int, list[tuple[str, int]]] = {}
-        self.answers = rows or {}
-
-    def insert(self, sql: str, args: Any) -> int:
-        assert "INSERT INTO file_operation" in sql
-        self.operations += 1
-        return self.operations
-
-    def executemany(self, sql: str, rows: list[tuple[int, int]]) -> int:
-        for operation, file_id in rows:
-            self.files.setdefault(operation, []).append(file_id)
-        return len(rows)
-
-    def execute(self, sql: str, args: Any = ()) -> int:
-        operation, month, store = args
-        self.partitions.setdefault(operation, []).append((month, store))
-        return 1
-
-    def rows(self, sql: str, args: Any = ()) -> list[dict[str, Any]]:
-        return next((rows for part, rows in self.answers.items() if part in sql), [])
-
-    def row(self, sql: str, args: Any = ()) -> dict[str, Any] | None:
-        return next(iter(self.rows(sql, args)), None)
-
-
-class FakeDb:
-    def __init__(self, tx: FakeTx) -> None:
-        self.tx = tx
-
-    def run(self, work: Callable[[FakeTx], Any]) -> Any:
-        return work(self.tx)
+def files_of(db: FakeDatabase) -> dict[int, list[int]]:
+    """The files of each operation that was asked for."""
+    assert all("INSERT INTO file_operation" in sql for sql, values in db.tx.changes if isinstance(values, tuple))
+    found: dict[int, list[int]] = {}
+    for operation, file_id in itertools.chain(*db.tx.changed("INSERT INTO operation_file")):
+        found.setdefault(operation, []).append(file_id)
+    return found
 
 
 def chosen(*sizes: int) -> list[Chosen]:
@@ -77,40 +48,38 @@ def chosen(*sizes: int) -> list[Chosen]:
 )
 def test_a_request_is_cut_as_micro_batches_are(config: Config, sizes: list[int], groups: list[list[int]]) -> None:
     limits = config.stream.model_copy(update={"max_files_per_trigger": 2, "max_bytes_per_trigger": 100})
-    tx = FakeTx()
-    db: Any = FakeDb(tx)
+    db: Any = FakeDatabase()
     numbers = request_files(db, config.model_copy(update={"stream": limits}), OperationKind.REPLAY, chosen(*sizes), "test")
-    assert [tx.files[number] for number in numbers] == groups
+    assert [files_of(db)[number] for number in numbers] == groups
 
 
 def test_partitions_are_merged_so_many_at_a_time_as_a_batch_may_write() -> None:
-    tx = FakeTx()
-    db: Any = FakeDb(tx)
+    db: Any = FakeDatabase()
     rows = (MOST_MERGED_ROWS - 1, 1, 1, MOST_MERGED_ROWS + 1)
     merges = [Merge("2024-01", store, 2, count) for store, count in enumerate(rows, start=121)]
     numbers = request_merge(db, merges, "test")
-    assert [[store for _, store in tx.partitions[number]] for number in numbers] == [[121, 122], [123], [124]]
+    asked = db.tx.changed("INSERT INTO operation_partition")
+    assert [[store for operation, _, store in asked if operation == number] for number in numbers] == [[121, 122], [123], [124]]
 
 
 def test_waiting_ends_with_the_operations_or_with_the_time() -> None:
     states = iter(["REQUESTED", "CLAIMED", "DONE", "DONE"])
     now = [0.0]
 
-    class Progressing(FakeTx):
-        def rows(self, sql: str, args: Any = ()) -> list[dict[str, Any]]:
-            if "operation_file" in sql:
-                return [{"operation_id": 7, "file_id": 3, "note": "it is gone"}]
-            return [{"id": 7, "kind": "REPLAY", "state": next(states), "detail": None}]
+    found = {
+        "SELECT operation_id": [{"operation_id": 7, "file_id": 3, "note": "it is gone"}],
+        "SELECT id": lambda: [{"id": 7, "kind": "REPLAY", "state": next(states), "detail": None}],
+    }
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    db: Any = FakeDb(Progressing())
-    [found] = wait_for(db, [7], 60, clock=lambda: now[0], sleep=sleep)
-    assert (found.state, found.is_over, found.notes) == ("DONE", True, {3: "it is gone"})
+    db: Any = FakeDatabase(found=found)
+    [progress] = wait_for(db, [7], 60, clock=lambda: now[0], sleep=sleep)
+    assert (progress.state, progress.is_over, progress.notes) == ("DONE", True, {3: "it is gone"})
     states = iter(["REQUESTED"] * 1000)
-    [found] = wait_for(db, [7], 1, clock=lambda: now[0], sleep=sleep)
-    assert (found.state, found.is_over) == ("REQUESTED", False)
+    [progress] = wait_for(db, [7], 1, clock=lambda: now[0], sleep=sleep)
+    assert (progress.state, progress.is_over) == ("REQUESTED", False)
     assert 1 < now[0] < 2
 
 
@@ -142,7 +111,7 @@ def test_rows_come_back_with_their_lines_and_without_those_that_were_not_kept_as
 def test_a_mended_file_without_lines_is_refused_before_it_is_uploaded(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mend.csv"
     path.write_text(text)
-    db: Any = FakeDb(FakeTx({"FROM source_file": [{"in_force": 1, "batch_id": 5}]}))
+    db: Any = FakeDatabase({"in_force": 1, "batch_id": 5})
     client: Any = None
     config: Any = None
     with pytest.raises(UsageError, match="has no first column _line; begin with quarantine export 17 --lines"):
@@ -151,7 +120,7 @@ def test_a_mended_file_without_lines_is_refused_before_it_is_uploaded(tmp_path: 
 
 @pytest.mark.parametrize("row", [None, {"in_force": 0, "batch_id": 5}])
 def test_rows_of_a_file_that_does_not_count_cannot_be_mended(tmp_path: Path, row: dict[str, int] | None) -> None:
-    db: Any = FakeDb(FakeTx({"FROM source_file": [row] if row else []}))
+    db: Any = FakeDatabase(row)
     client: Any = None
     config: Any = None
     with pytest.raises(UsageError, match=r"file 17 does not count in the marts \(REJECTED\)"):

@@ -24,56 +24,11 @@ from app.s3.read import ObjectVersion, head, is_same_version, list_all, list_pag
 from app.s3.write import copy_version, delete_below, delete_keys, delete_version
 from app.sinks.archive import target_key
 from app.spark.session import settings
+from tests.doubles import FakeS3, refused
 
 AT = datetime(2024, 1, 1, 10, 0, 0, 999000, tzinfo=UTC)
 VERSION = ObjectVersion("lake", "sales_data/a.csv", "e1", 3, AT)
 URL = "http://127.0.0.1:9"
-
-
-def refused(status: int, code: str = "Code", message: str = "message") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")
-
-
-class FakeS3:
-    """A bucket: key -> (etag, size, time). Refuses requests as told; notes copies and deletions."""
-
-    def __init__(self, *versions: ObjectVersion, page: int = 2, fault: Exception | None = None) -> None:
-        self.objects = {version.key: version for version in versions}
-        self.page = page
-        self.fault = fault
-        self.copied: list[dict[str, Any]] = []
-        self.deleted: list[dict[str, Any]] = []
-        self.pages: list[int] = []
-
-    def list_objects_v2(self, *, Bucket: str, Prefix: str, StartAfter: str) -> dict[str, Any]:
-        if self.fault:
-            raise self.fault
-        found = [v for key, v in sorted(self.objects.items()) if key.startswith(Prefix) and key > StartAfter]
-        contents = [{"Key": v.key, "ETag": f'"{v.etag}"', "Size": v.size, "LastModified": v.last_modified} for v in found[: self.page]]
-        return {"Contents": contents, "IsTruncated": len(found) > self.page} if contents else {"IsTruncated": False}
-
-    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        if Key not in self.objects:
-            raise self.fault or refused(404, "404", "Not Found")
-        found = self.objects[Key]
-        return {"ETag": f'"{found.etag}"', "ContentLength": found.size, "LastModified": found.last_modified.replace(microsecond=0)}
-
-    def copy_object(self, **request: Any) -> dict[str, Any]:
-        if self.fault:
-            raise self.fault
-        self.copied.append(request)
-        return {"CopyObjectResult": {"ETag": '"copied"'}}
-
-    def delete_object(self, **request: Any) -> None:
-        if self.fault:
-            raise self.fault
-        self.deleted.append(request)
-
-    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:
-        self.pages.append(len(Delete["Objects"]))
-        for item in Delete["Objects"]:
-            self.objects.pop(item["Key"], None)
-        return {"Errors": [{"Key": "k", "Code": "AccessDenied", "Message": "no"}]} if self.fault else {}
 
 
 # Errors
@@ -139,7 +94,7 @@ def test_another_etag_size_or_second_is_another_version(change: dict[str, Any]) 
 
 
 def test_a_page_has_versions_with_bare_etags_and_says_whether_more_follow() -> None:
-    client = FakeS3(VERSION, replace(VERSION, key="sales_data/b.csv"), replace(VERSION, key="sales_data/c.csv"))
+    client = FakeS3.with_versions(*[replace(VERSION, key=f"sales_data/{name}.csv") for name in "abc"], page=2)
     page, more = list_page(client, "lake", "sales_data/")
     assert (page[0], [v.key for v in page], more) == (VERSION, ["sales_data/a.csv", "sales_data/b.csv"], True)
     assert list_page(client, "lake", "sales_data/", start_after="sales_data/b.csv") == ([replace(VERSION, key="sales_data/c.csv")], False)
@@ -151,14 +106,14 @@ def test_an_empty_prefix_is_an_empty_page() -> None:
 
 def test_all_pages_are_walked() -> None:
     keys = [f"sales_data/{name}" for name in "abcde"]
-    client = FakeS3(*[replace(VERSION, key=key) for key in [*keys, "other/x"]])
+    client = FakeS3.with_versions(*[replace(VERSION, key=key) for key in [*keys, "other/x"]], page=2)
     assert [version.key for version in list_all(client, "lake", "sales_data/")] == keys
 
 
 @pytest.mark.parametrize(("status", "kind"), [(403, S3Error), (503, S3Unavailable)])
 def test_a_listing_that_fails_names_bucket_and_prefix(status: int, kind: type[PipelineError]) -> None:
     with pytest.raises(kind, match=r"s3://lake/sales_data/: "):
-        list_page(FakeS3(fault=refused(status)), "lake", "sales_data/")
+        list_page(FakeS3().failing(refused(status), "list_objects_v2"), "lake", "sales_data/")
 
 
 def test_what_is_not_there_has_no_head() -> None:
@@ -167,13 +122,15 @@ def test_what_is_not_there_has_no_head() -> None:
 
 def test_a_refused_head_is_an_error_and_not_an_absence() -> None:
     with pytest.raises(S3Error, match="s3://lake/sales_data/a.csv: 403"):
-        head(FakeS3(fault=refused(403)), "lake", "sales_data/a.csv")
+        head(FakeS3().failing(refused(403), "head_object"), "lake", "sales_data/a.csv")
 
 
 def test_only_the_booked_version_is_copied() -> None:
-    client = FakeS3(VERSION)
-    assert copy_version(client, VERSION, "sales_data_processed/a.csv") == "copied"
-    assert client.copied == [
+    client = FakeS3.with_versions(VERSION)
+    # The MD5 of three x.
+    assert copy_version(client, VERSION, "sales_data_processed/a.csv") == "f561aaf6ef0bf14d4208bb46a4ccb3ad"
+    assert client.bodies["lake", "sales_data_processed/a.csv"] == b"xxx"
+    assert client.requests("copy_object") == [
         {
             "Bucket": "lake",
             "Key": "sales_data_processed/a.csv",
@@ -183,52 +140,56 @@ def test_only_the_booked_version_is_copied() -> None:
     ]
 
 
-@pytest.mark.parametrize("status", [404, 412])
-def test_a_version_that_is_gone_is_not_copied(status: int) -> None:
-    assert copy_version(FakeS3(fault=refused(status)), VERSION, "x") is None
+@pytest.mark.parametrize("client", [FakeS3(), FakeS3.with_versions(replace(VERSION, etag="e2"))], ids=["gone", "overwritten"])
+def test_a_version_that_is_gone_is_not_copied(client: FakeS3) -> None:
+    before = client.keys()
+    assert copy_version(client, VERSION, "x") is None
+    assert len(client.requests("copy_object")) == 1
+    assert client.keys() == before
 
 
 def test_a_refused_copy_is_an_error() -> None:
     with pytest.raises(S3Error, match="s3://lake/sales_data/a.csv -> x: 403"):
-        copy_version(FakeS3(fault=refused(403)), VERSION, "x")
+        copy_version(FakeS3.with_versions(VERSION).failing(refused(403), "copy_object"), VERSION, "x")
 
 
 def test_the_booked_version_is_deleted_under_its_etag() -> None:
-    client = FakeS3(VERSION)
+    client = FakeS3.with_versions(VERSION)
     assert delete_version(client, VERSION)
-    assert client.deleted == [{"Bucket": "lake", "Key": "sales_data/a.csv", "IfMatch": "e1"}]
+    assert client.keys() == []
+    assert client.requests("delete_object") == [{"Bucket": "lake", "Key": "sales_data/a.csv", "IfMatch": "e1"}]
 
 
 def test_a_newer_version_is_never_deleted() -> None:
-    client = FakeS3(replace(VERSION, etag="e2"))
+    client = FakeS3.with_versions(replace(VERSION, etag="e2"))
     assert not delete_version(client, VERSION)
-    assert client.deleted == []
+    assert client.requests("delete_object") == []
 
 
 def test_a_version_replaced_at_the_last_moment_stays() -> None:
-    assert not delete_version(FakeS3(VERSION, fault=refused(412)), VERSION)
+    assert not delete_version(FakeS3.with_versions(VERSION).failing(refused(412), "delete_object"), VERSION)
 
 
 def test_what_is_gone_already_counts_as_deleted() -> None:
     assert delete_version(FakeS3(), VERSION)
-    assert delete_version(FakeS3(VERSION, fault=refused(404)), VERSION)
+    assert delete_version(FakeS3.with_versions(VERSION).failing(refused(404), "delete_object"), VERSION)
 
 
 def test_many_keys_are_deleted_a_thousand_at_a_time() -> None:
     client = FakeS3()
     delete_keys(client, "lake", [str(number) for number in range(2001)])
-    assert client.pages == [1000, 1000, 1]
+    assert [len(request["Delete"]["Objects"]) for request in client.requests("delete_objects")] == [1000, 1000, 1]
 
 
 def test_a_key_that_cannot_be_deleted_is_named() -> None:
     with pytest.raises(S3Error, match="s3://lake/k: AccessDenied no"):
-        delete_keys(FakeS3(fault=refused(403)), "lake", ["k"])
+        delete_keys(FakeS3(locked={"k"}), "lake", ["k"])
 
 
 def test_only_what_is_wanted_below_a_prefix_is_deleted() -> None:
-    client = FakeS3(*[replace(VERSION, key=key) for key in ("p/keep", "p/go1", "p/go2", "q/go")])
+    client = FakeS3.with_versions(*[replace(VERSION, key=key) for key in ("p/keep", "p/go1", "p/go2", "q/go")])
     assert delete_below(client, "lake", "p/", lambda key: "go" in key) == 2
-    assert sorted(client.objects) == ["p/keep", "q/go"]
+    assert client.keys() == ["p/keep", "q/go"]
 
 
 # Where a finished file goes

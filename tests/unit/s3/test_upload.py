@@ -2,34 +2,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError
 
 from app.errors import UsageError
 from app.s3.upload import MULTIPART_BYTES, upload_folder
-
-
-class FakeS3:
-    """Keeps what it is given; refuses the keys in `faults` with the given error."""
-
-    def __init__(self, faults: dict[str, Exception] | None = None) -> None:
-        self.objects: dict[tuple[str, str], bytes | str] = {}
-        self.faults = faults or {}
-
-    def put_object(self, *, Bucket: str, Key: str, Body: Any) -> None:
-        if Key in self.faults:
-            raise self.faults[Key]
-        self.objects[Bucket, Key] = Body.read()
-
-    def upload_fileobj(self, Fileobj: Any, Bucket: str, Key: str, Callback: Any) -> None:
-        Callback(Fileobj.seek(0, os.SEEK_END))
-        self.objects[Bucket, Key] = "in parts"
-
-
-def denied() -> ClientError:
-    return ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "PutObject")
+from tests.doubles import FakeS3, refused
 
 
 def put(folder: Path, name: str, content: bytes = b"x") -> Path:
@@ -46,7 +25,7 @@ def test_a_key_is_the_prefix_and_the_path_below_the_folder_with_single_slashes(t
     put(folder, "sub/deep er/é.csv", b"two")
     client = FakeS3()
     summary = upload_folder(client, "lake", prefix, folder, progress=False)
-    assert client.objects == {("lake", "sales_data/a.csv"): b"one", ("lake", "sales_data/sub/deep er/é.csv"): b"two"}
+    assert client.bodies == {("lake", "sales_data/a.csv"): b"one", ("lake", "sales_data/sub/deep er/é.csv"): b"two"}
     assert summary.uploaded == ("sales_data/a.csv", "sales_data/sub/deep er/é.csv")
     assert (summary.bytes, summary.exit_code) == (6, 0)
 
@@ -61,7 +40,7 @@ def test_same_names_in_two_folders_stay_two_objects(tmp_path: Path) -> None:
     put(tmp_path, "b/x.csv", b"2")
     client = FakeS3()
     upload_folder(client, "lake", "in/", tmp_path)
-    assert client.objects == {("lake", "in/a/x.csv"): b"1", ("lake", "in/b/x.csv"): b"2"}
+    assert client.bodies == {("lake", "in/a/x.csv"): b"1", ("lake", "in/b/x.csv"): b"2"}
 
 
 def test_markers_and_hidden_files_are_skipped_and_named(tmp_path: Path) -> None:
@@ -85,9 +64,8 @@ def test_markers_and_hidden_files_are_skipped_and_named(tmp_path: Path) -> None:
 def test_one_failing_file_does_not_stop_the_others(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv", "c.csv", "d.csv"):
         put(tmp_path, name)
-    client = FakeS3(
-        {"in/b.csv": denied(), "in/c.csv": EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), "in/d.csv": ValueError("?")}
-    )
+    client = FakeS3().failing(refused(403, "AccessDenied", "no"), "in/b.csv").failing(ValueError("?"), "in/d.csv")
+    client.failing(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), "in/c.csv")
     summary = upload_folder(client, "lake", "in/", tmp_path, threads=2)
     assert summary.uploaded == ("in/a.csv",)
     assert summary.exit_code == 1
@@ -117,7 +95,8 @@ def test_a_large_file_goes_up_in_parts(tmp_path: Path) -> None:
         file.truncate(MULTIPART_BYTES)
     client = FakeS3()
     summary = upload_folder(client, "lake", "in/", tmp_path)
-    assert client.objects == {("lake", "in/big.csv"): "in parts"}
+    assert [name for name, _ in client.sent] == ["upload_fileobj"]
+    assert {place: len(body) for place, body in client.bodies.items()} == {("lake", "in/big.csv"): MULTIPART_BYTES}
     assert summary.bytes == MULTIPART_BYTES
 
 

@@ -11,7 +11,7 @@ from app.ledger.records import SourceFile
 from app.s3.read import ObjectVersion
 from app.sinks import archive
 from app.sinks.archive import archive_due, archive_file
-from tests.unit.s3.test_s3 import FakeS3, refused
+from tests.doubles import FakeLedger, FakeS3
 
 KEY = "sales_data/a.csv"
 TARGET = "sales_data_processed/2024-05-01/42/a.csv"
@@ -19,71 +19,57 @@ VERSION = ObjectVersion("lake", KEY, "e1", 3, datetime(2024, 1, 1, tzinfo=UTC))
 FILE = SourceFile(42, VERSION, "COMMITTED", datetime(2024, 5, 1))
 
 
-class FakeLedger:
-    """Hands out what is due once and remembers what was noted."""
-
-    def __init__(self, *due: SourceFile) -> None:
-        self.due = list(due)
-        self.noted: list[tuple[int, str | None, str | None]] = []
-
-    def archive_due(self, limit: int) -> list[SourceFile]:
-        return [file for file in self.due if file.id not in [noted[0] for noted in self.noted]][:limit]
-
-    def archived(self, file_id: int, key: str | None, etag: str | None) -> None:
-        self.noted.append((file_id, key, etag))
-
-
 def move(client: Any, config: Config) -> list[tuple[int, str | None, str | None]]:
-    ledger = FakeLedger(FILE)
+    ledger = FakeLedger(due=[FILE])
     archive_file(client, config, ledger, FILE)
     return ledger.noted
 
 
 def test_an_object_is_copied_then_deleted_and_noted(config: Config) -> None:
-    client = FakeS3(VERSION)
+    client = FakeS3.with_versions(VERSION)
     ((file_id, key, _),) = move(client, config)
     assert (file_id, key) == (42, TARGET)
-    assert [request["CopySourceIfMatch"] for request in client.copied] == ["e1"]
-    assert [request["Key"] for request in client.deleted] == [KEY]
+    assert [request["CopySourceIfMatch"] for request in client.requests("copy_object")] == ["e1"]
+    assert [request["Key"] for request in client.requests("delete_object")] == [KEY]
 
 
 def test_a_move_that_was_cut_off_after_the_copy_is_finished_without_another_copy(config: Config) -> None:
-    client = FakeS3(VERSION, replace(VERSION, key=TARGET))
+    client = FakeS3.with_versions(VERSION, replace(VERSION, key=TARGET))
     assert move(client, config) == [(42, TARGET, "e1")]
-    assert client.copied == []
-    assert [request["Key"] for request in client.deleted] == [KEY]
+    assert client.requests("copy_object") == []
+    assert [request["Key"] for request in client.requests("delete_object")] == [KEY]
 
 
 @pytest.mark.parametrize(
     "stranger", [replace(VERSION, key=TARGET, etag="e2"), replace(VERSION, key=TARGET, size=4)], ids=["content", "size"]
 )
 def test_another_object_in_the_archive_is_never_overwritten(config: Config, stranger: ObjectVersion) -> None:
-    client = FakeS3(VERSION, stranger)
+    client = FakeS3.with_versions(VERSION, stranger)
     ((_, key, _),) = move(client, config)
     assert key == "sales_data_processed/2024-05-01/42-2/a.csv"
-    assert client.objects[TARGET] == stranger
+    found = client.objects["lake", TARGET]
+    assert (found.etag, len(found.body)) == (stranger.etag, stranger.size)
 
 
 def test_a_version_that_is_gone_is_noted_as_not_moved(config: Config) -> None:
-    client = FakeS3(replace(VERSION, etag="newer"), fault=refused(412))
-    client.head_object = lambda **_: (_ for _ in ()).throw(refused(404))
+    client = FakeS3.with_versions(replace(VERSION, etag="newer"))
     assert move(client, config) == [(42, None, None)]
-    assert client.deleted == []
+    assert client.requests("delete_object") == []
 
 
 def test_all_that_is_due_is_moved_while_it_is_wanted(config: Config) -> None:
     files = [SourceFile(n, replace(VERSION, key=f"sales_data/{n}.csv"), "COMMITTED", datetime(2024, 5, 1)) for n in range(5)]
-    ledger = FakeLedger(*files)
-    assert archive_due(FakeS3(*[file.version for file in files]), config, ledger, lambda: True) == 5
+    ledger = FakeLedger(due=files)
+    assert archive_due(FakeS3.with_versions(*[file.version for file in files]), config, ledger, lambda: True) == 5
     assert sorted(file_id for file_id, _, _ in ledger.noted) == [0, 1, 2, 3, 4]
-    assert archive_due(FakeS3(), config, FakeLedger(*files), lambda: False) == 0
+    assert archive_due(FakeS3(), config, FakeLedger(due=files), lambda: False) == 0
 
 
 def test_between_two_pages_it_asks_whether_it_is_still_wanted(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "QUEUE_PAGE", 2)
     files = [SourceFile(n, replace(VERSION, key=f"sales_data/{n}.csv"), "COMMITTED", datetime(2024, 5, 1)) for n in range(5)]
     answers = [True, True, False]
-    assert archive_due(FakeS3(*[file.version for file in files]), config, FakeLedger(*files), lambda: answers.pop(0)) == 4
+    assert archive_due(FakeS3.with_versions(*[file.version for file in files]), config, FakeLedger(due=files), lambda: answers.pop(0)) == 4
     assert answers == []
 
 

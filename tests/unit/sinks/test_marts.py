@@ -1,9 +1,7 @@
 """The statements that change the marts are fixed text; every value is bound."""
 
 import re
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -13,22 +11,7 @@ from app.model.marts import CUSTOMERS, MARTS, SALES_TEAM, Mart
 from app.model.totals import Totals
 from app.mysql.migrations import SQL_FOLDER
 from app.sinks.marts import check_stage, incentive_sql, merge, merge_sql
-
-
-class FakeTx:
-    """Keeps the statements it is given and answers with one row."""
-
-    def __init__(self, row: dict[str, Any] | None = None) -> None:
-        self.found = row
-        self.run: list[tuple[str, tuple[Any, ...]]] = []
-
-    def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
-        self.run.append((sql, tuple(args)))
-        return 2
-
-    def row(self, sql: str, args: Sequence[Any] = ()) -> dict[str, Any] | None:
-        self.run.append((sql, tuple(args)))
-        return self.found
+from tests.doubles import FakeTx
 
 
 def test_the_customer_mart_adds_totals_and_overwrites_attributes() -> None:
@@ -81,23 +64,23 @@ def test_values_are_bound_in_order_and_never_part_of_the_text(mart: Mart, tie_ru
     tx = FakeTx()
     key = "7-1-1' OR 1=1 -- "
     merge(tx, mart, key, MartsConfig(incentive_rate=Decimal("0.0375"), tie_rule=tie_rule))
-    for sql, args in tx.run:
+    for sql, args in tx.changes:
         assert sql.count("%") == sql.count("%s") == len(args)
         assert not re.search(r"7-1-1|OR 1=1|0\.0375|'", sql)
-    assert [args for _, args in tx.run] == [(key,), (key, Decimal("0.0375"))][: 2 if mart.ranked_within else 1]
+    assert [args for _, args in tx.changes] == [(key,), (key, Decimal("0.0375"))][: 2 if mart.ranked_within else 1]
 
 
 def test_a_mart_without_a_ranking_is_not_ranked() -> None:
-    tx = FakeTx()
+    tx = FakeTx(matched=2)
     assert merge(tx, CUSTOMERS, "1-1-1", MartsConfig()) == 2
-    assert [sql.split()[0] for sql, _ in tx.run] == ["INSERT"]
+    assert [sql.split()[0] for sql, _ in tx.changes] == ["INSERT"]
 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.table)
 def test_a_stage_that_agrees_with_the_facts_passes(mart: Mart) -> None:
     tx = FakeTx({"row_total": Decimal(3), "amount": Decimal("10.5000")})
     check_stage(tx, mart, "1-1-1", Totals(3, Decimal("10.5")))
-    assert tx.run == [
+    assert tx.asked == [
         (
             "SELECT COALESCE(SUM(row_count), 0) AS row_total, COALESCE(SUM(total_sales), 0) AS amount"
             f" FROM stage_{mart.table} WHERE batch_key = %s",

@@ -1,6 +1,6 @@
 """The planner lists no more than a batch needs, misses nothing, and after a freeze sees nothing new."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,51 +12,10 @@ from app.ledger.records import Ignored
 from app.s3.read import ObjectVersion
 from app.source.done_markers import DoneMarkers
 from app.source.planner import Planner
+from tests.doubles import FakeLedger
 
 NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
 HOUR_AGO = NOW - timedelta(hours=1)
-
-
-class FakeLedger:
-    """Knows discovered keys, batches planned earlier and requested operations, and notes the order of what it is asked."""
-
-    def __init__(self, *keys: str, planned: Iterable[int] = (), operations: Iterable[int] = ()) -> None:
-        self.waiting = {f"sales_data/{key}": 10 for key in keys}
-        self.known = set(self.waiting)
-        self.claimed: list[list[str]] = []
-        self.planned = list(planned)
-        self.operations = list(operations)
-        self.asked_behind: list[int] = []
-        self.ignored: list[dict[str, Ignored]] = []
-
-    def record_ignored(self, found: dict[str, Ignored]) -> None:
-        self.ignored.append(dict(found))
-
-    def next_batch(self, after: int) -> int | None:
-        self.asked_behind.append(after)
-        return next((number for number in self.planned if number > after), None)
-
-    def claim_operation(self) -> int | None:
-        return self.operations.pop(0) if self.operations else None
-
-    def claimable(self, max_files: int) -> tuple[int, int]:
-        sizes = list(self.waiting.values())[:max_files]
-        return len(sizes), sum(sizes)
-
-    def discover(self, versions: Iterable[ObjectVersion]) -> int:
-        new = {version.key: version.size for version in versions if version.key not in self.known}
-        self.known |= set(new)
-        self.waiting |= new
-        return len(new)
-
-    def claim_files(self, max_files: int, max_bytes: int) -> int | None:
-        taken = list(self.waiting)[:max_files]
-        if not taken:
-            return None
-        for key in taken:
-            del self.waiting[key]
-        self.claimed.append([key.removeprefix("sales_data/") for key in taken])
-        return 100 + len(self.claimed)
 
 
 class FakePages:

@@ -11,7 +11,7 @@ from app.errors import S3Error, S3Unavailable
 from app.source import ranges
 from app.source.ranges import FileLost, RangeReader, unzipped
 from app.source.splits import ScanFile
-from tests.s3_fake import Bucket
+from tests.doubles import Bucket, refused
 
 DATA = bytes(range(256)) * 10
 
@@ -38,14 +38,19 @@ def drain(reader: RangeReader, size: int = 100) -> bytes:
 def test_a_whole_file_is_one_get_with_its_etag(bucket: Bucket) -> None:
     client = bucket.client
     assert drain(RangeReader(client, bucket.files[0], 0, len(DATA))) == DATA
-    assert client.requests == [{"Bucket": "drops", "Key": "a//b [1].csv", "IfMatch": bucket.files[0].etag}]
+    assert client.requests("get_object") == [{"Bucket": "drops", "Key": "a//b [1].csv", "IfMatch": bucket.files[0].etag}]
 
 
 def test_a_range_goes_on_behind_its_end(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "BEHIND_BYTES", 1000)
     client = bucket.client
     assert drain(RangeReader(client, bucket.files[0], 10, 200)) == DATA[10:]
-    assert [request["Range"] for request in client.requests] == ["bytes=10-199", "bytes=200-1199", "bytes=1200-2199", "bytes=2200-2559"]
+    assert [request["Range"] for request in client.requests("get_object")] == [
+        "bytes=10-199",
+        "bytes=200-1199",
+        "bytes=1200-2199",
+        "bytes=2200-2559",
+    ]
 
 
 def test_an_empty_object_is_read_as_nothing() -> None:
@@ -53,15 +58,15 @@ def test_an_empty_object_is_read_as_nothing() -> None:
     file = bucket.put("empty.csv", b"")
     client = bucket.client
     assert drain(RangeReader(client, file, 0, 0)) == b""
-    assert len(client.requests) == 1
+    assert len(client.requests("get_object")) == 1
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(bucket: Bucket) -> None:
     client = bucket.client
     client.broken_gets, client.breaks_after = 2, 150
     assert drain(RangeReader(client, bucket.files[0], 0, len(DATA))) == DATA
-    assert [request.get("Range") for request in client.requests] == [None, "bytes=150-2559", "bytes=300-2559"]
-    assert {request["IfMatch"] for request in client.requests} == {bucket.files[0].etag}
+    assert [request.get("Range") for request in client.requests("get_object")] == [None, "bytes=150-2559", "bytes=300-2559"]
+    assert {request["IfMatch"] for request in client.requests("get_object")} == {bucket.files[0].etag}
 
 
 def test_a_connection_that_breaks_again_and_again_is_given_up(bucket: Bucket) -> None:
@@ -69,24 +74,39 @@ def test_a_connection_that_breaks_again_and_again_is_given_up(bucket: Bucket) ->
     client.broken_gets, client.breaks_after = 1000, 0
     with pytest.raises(S3Unavailable):
         RangeReader(client, bucket.files[0], 0, len(DATA)).read(10)
-    assert len(client.requests) == ranges.ATTEMPTS
+    assert len(client.requests("get_object")) == ranges.ATTEMPTS
 
 
 def test_a_body_that_ends_too_early_is_resumed(bucket: Bucket) -> None:
+    client = bucket.client
+    client.broken_gets, client.breaks_after, client.breaks_silently = 2, 150, True
+    assert drain(RangeReader(client, bucket.files[0], 0, len(DATA))) == DATA
+    assert [request.get("Range") for request in client.requests("get_object")] == [None, "bytes=150-2559", "bytes=300-2559"]
+
+
+def test_a_body_that_ends_too_early_again_and_again_is_given_up(bucket: Bucket) -> None:
+    client = bucket.client
+    client.broken_gets, client.breaks_after, client.breaks_silently = 1000, 0, True
+    with pytest.raises(S3Unavailable, match="ended at byte 0 of 2560"):
+        drain(RangeReader(client, bucket.files[0], 0, len(DATA)))
+    assert len(client.requests("get_object")) == ranges.ATTEMPTS
+
+
+def test_an_object_shorter_than_booked_is_another_version(bucket: Bucket) -> None:
     short = bucket.files[0]
     longer = ScanFile(short.file_id, short.bucket, short.key, short.etag, short.size + 1)
-    reader = RangeReader(bucket.client, longer, 0, longer.size)
-    with pytest.raises(S3Unavailable, match="ended at byte 2560 of 2561"):
-        drain(reader)
+    with pytest.raises(FileLost) as lost:
+        drain(RangeReader(bucket.client, longer, 0, longer.size))
+    assert lost.value.code == "OVERWRITTEN"
 
 
 def test_an_overwritten_object_is_told_from_one_that_is_gone(bucket: Bucket) -> None:
     file = bucket.files[0]
-    bucket.put(file.key, b"other")
+    bucket.overwrite(file.key, b"other")
     with pytest.raises(FileLost) as lost:
         RangeReader(bucket.client, file, 0, file.size).read(10)
     assert lost.value.code == "OVERWRITTEN"
-    del bucket.objects[file.key]
+    bucket.remove(file.key)
     with pytest.raises(FileLost) as lost:
         RangeReader(bucket.client, file, 0, file.size).read(10)
     assert lost.value.code == "GONE"
@@ -97,16 +117,13 @@ def test_an_object_overwritten_while_it_is_read_is_noticed_when_the_connection_b
     client.broken_gets, client.breaks_after = 1, 100
     reader = RangeReader(client, bucket.files[0], 0, len(DATA))
     assert reader.read(100) == DATA[:100]
-    bucket.put(bucket.files[0].key, DATA, etag="new")
+    bucket.overwrite(bucket.files[0].key, DATA[::-1])
     with pytest.raises(FileLost):
         reader.read(100)
 
 
-def test_a_refusal_is_an_error_of_its_own(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests import s3_fake
-
-    client = bucket.client
-    monkeypatch.setattr(client, "get_object", lambda **_: (_ for _ in ()).throw(s3_fake._refused(403, "AccessDenied")))
+def test_a_refusal_is_an_error_of_its_own(bucket: Bucket) -> None:
+    client = bucket.client.failing(refused(403, "AccessDenied"), "get_object")
     with pytest.raises(S3Error, match="403 AccessDenied"):
         RangeReader(client, bucket.files[0], 0, 10).read(10)
 

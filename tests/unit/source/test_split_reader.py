@@ -17,7 +17,7 @@ from app.parsing.record_rules import Limits
 from app.source.blocks import content_digests
 from app.source.split_reader import BATCH_ROWS, CHUNK_BYTES, SplitReader
 from app.source.splits import Marker, ScanFile, broken_borders, line_bases, plan_splits
-from tests.s3_fake import Bucket
+from tests.doubles import Bucket
 
 CONTRACT = Contract((Column("a", "string"), Column("b", "string"), Column("c", "string")))
 LIMITS = Limits(max_record_lines=3, max_record_bytes=60, max_header_bytes=100)
@@ -74,8 +74,8 @@ def test_a_split_in_the_middle_reads_the_header_and_its_own_bytes() -> None:
     client = bucket.client
     reader = SplitReader(CONTRACT, LIMITS, no_keys, lambda: client)
     list(reader.read([plan_splits([file], 303, block_bytes=1)[1]]))
-    assert [request["Range"] for request in client.requests] == ["bytes=0-100", "bytes=302-605"]
-    assert {request["IfMatch"] for request in client.requests} == {file.etag}
+    assert [request["Range"] for request in client.requests("get_object")] == ["bytes=0-100", "bytes=302-605"]
+    assert {request["IfMatch"] for request in client.requests("get_object")} == {file.etag}
 
 
 def test_a_header_must_end_within_its_limit() -> None:

@@ -21,6 +21,7 @@ from app.errors import UsageError
 from app.views import facts, facts_snippets
 from app.views.facts import FactObject, ListedPart, Listing, list_facts
 from app.views.facts_snippets import Engine, snippet
+from tests.doubles import FakeDatabase, FakeS3
 
 AT = datetime(2024, 5, 1, 12, 30)
 FOLDER = "sales_facts/sales_month=2024-05/store_id=121/batch_key=3-1-1/"
@@ -33,47 +34,15 @@ def parquet(rows: int, **kinds: pa.DataType) -> bytes:
     return out.getvalue()
 
 
-class FakeS3:
-    """Objects in memory; counts requests."""
-
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self.objects = objects
-        self.lists: list[str] = []
-        self.gets: list[str] = []
-
-    def list_objects_v2(self, *, Bucket: str, Prefix: str, StartAfter: str) -> dict[str, Any]:
-        self.lists.append(Prefix)
-        keys = [key for key in sorted(self.objects) if key.startswith(Prefix) and key > StartAfter]
-        return {"Contents": [{"Key": key, "Size": len(self.objects[key]), "LastModified": AT} for key in keys]}
-
-    def get_object(self, *, Bucket: str, Key: str, Range: str) -> dict[str, Any]:
-        self.gets.append(Range)
-        begin, end = Range.removeprefix("bytes=").split("-")
-        return {"Body": io.BytesIO(self.objects[Key][int(begin) : int(end) + 1])}
-
-
-class FakeDb:
-    """Live parts of one moment, and of now."""
-
-    def __init__(self, *parts: tuple[Any, ...], still_live: bool = True) -> None:
-        self.parts = parts
-        self.still_live = still_live
-        self.asked: list[str] = []
-
-    def pages(self, sql: str) -> Any:
-        self.asked.append(sql)
-        return iter([[(AT,)]] if "UTC_TIMESTAMP" in sql else [list(self.parts)])
-
-    def run(self, work: Any) -> Any:
-        return work(self)
-
-    def scalar(self, sql: str, args: Any) -> Any:
-        return 1 if self.still_live else None
+def ledger(*parts: tuple[Any, ...], still_live: bool = True) -> FakeDatabase:
+    """Live parts of one moment, and whether they are live now."""
+    now = [{"1": 1}] if still_live else []
+    return FakeDatabase(found={"SELECT UTC_TIMESTAMP": [(AT,)], "SELECT 1 FROM fact_part": now, "SELECT batch_key": list(parts)})
 
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch, config: Config) -> Any:
-    def run(db: FakeDb, s3: FakeS3, month: str | None = None, store: int | None = None) -> Listing:
+    def run(db: FakeDatabase, s3: FakeS3, month: str | None = None, store: int | None = None) -> Listing:
         @contextmanager
         def snapshot(given: Any) -> Any:
             yield given
@@ -90,7 +59,7 @@ def part(batch: str = "3-1-1", month: str = "2024-05", store: int = 121, rows: i
 
 
 def test_the_objects_of_live_parts_are_listed_and_no_others_with_one_list_a_month(read: Any) -> None:
-    s3 = FakeS3(
+    s3 = FakeS3.holding(
         {
             FOLDER + "part-0.parquet": parquet(3),
             FOLDER + "part-1.parquet": parquet(2),
@@ -101,7 +70,7 @@ def test_the_objects_of_live_parts_are_listed_and_no_others_with_one_list_a_mont
             "sales_facts/_salestream/last_batch.json": b"{}",
         }
     )
-    found = read(FakeDb(part(), part(store=122, rows=4), part(month="2024-06", rows=1)), s3)
+    found = read(ledger(part(), part(store=122, rows=4), part(month="2024-06", rows=1)), s3)
     assert [(one.key.removeprefix("sales_facts/sales_month="), one.rows) for one in found.objects] == [
         ("2024-05/store_id=121/batch_key=3-1-1/part-0.parquet", 3),
         ("2024-05/store_id=121/batch_key=3-1-1/part-1.parquet", 2),
@@ -109,27 +78,30 @@ def test_the_objects_of_live_parts_are_listed_and_no_others_with_one_list_a_mont
         ("2024-06/store_id=121/batch_key=3-1-1/part-0.parquet", 1),
     ]
     assert (found.rows, found.amount, found.faults, found.as_of) == (10, Decimal("37.5000"), [], AT)
-    assert s3.lists == ["sales_facts/sales_month=2024-05/", "sales_facts/sales_month=2024-06/"]
+    assert [request["Prefix"] for request in s3.requests("list_objects_v2")] == [
+        "sales_facts/sales_month=2024-05/",
+        "sales_facts/sales_month=2024-06/",
+    ]
 
 
 def test_a_month_and_a_store_narrow_both_sides(read: Any) -> None:
-    db, s3 = FakeDb(part()), FakeS3({FOLDER + "part-0.parquet": parquet(5)})
+    db, s3 = ledger(part()), FakeS3.holding({FOLDER + "part-0.parquet": parquet(5)})
     assert read(db, s3, "2024-05", 121).faults == []
-    assert "state = 'LIVE' AND sales_month = '2024-05' AND store_id = 121 ORDER" in db.asked[1]
-    assert s3.lists == ["sales_facts/sales_month=2024-05/store_id=121/"]
+    assert "state = 'LIVE' AND sales_month = '2024-05' AND store_id = 121 ORDER" in db.asked[1][0]
+    assert [request["Prefix"] for request in s3.requests("list_objects_v2")] == ["sales_facts/sales_month=2024-05/store_id=121/"]
 
 
 @pytest.mark.parametrize("month", ["2024", "2024-5", "2024-05' OR '1'='1", "2024-05\n"])
 def test_what_is_no_month_is_refused(read: Any, month: str) -> None:
     with pytest.raises(UsageError, match="is no month; write it as 2024-05"):
-        read(FakeDb(), FakeS3({}), month)
+        read(ledger(), FakeS3(), month)
 
 
 def test_a_footer_longer_than_the_first_read_is_read_whole(read: Any) -> None:
     wide = parquet(5, **{f"a_column_with_a_long_name_{n}": pa.string() for n in range(900)})
-    s3 = FakeS3({FOLDER + "part-0.parquet": wide})
-    assert read(FakeDb(part()), s3).faults == []
-    assert len(s3.gets) == 2
+    s3 = FakeS3.holding({FOLDER + "part-0.parquet": wide})
+    assert read(ledger(part()), s3).faults == []
+    assert len(s3.requests("get_object")) == 2
 
 
 @pytest.mark.parametrize(
@@ -144,11 +116,11 @@ def test_a_footer_longer_than_the_first_read_is_read_whole(read: Any) -> None:
     ids=["none", "fewer", "more", "empty", "broken"],
 )
 def test_a_part_without_its_rows_is_a_fault_and_not_left_out(read: Any, objects: dict[str, bytes], said: str) -> None:
-    s3 = FakeS3({FOLDER + name: body for name, body in objects.items()})
-    found = read(FakeDb(part()), s3)
+    s3 = FakeS3.holding({FOLDER + name: body for name, body in objects.items()})
+    found = read(ledger(part()), s3)
     assert found.faults == [f"s3://lake/{FOLDER}: {said}"]
     assert found.parts[0].rows == 5
-    assert read(FakeDb(part(), still_live=False), s3).faults == [f"s3://lake/{FOLDER}: {said}; it was replaced meanwhile, so ask again"]
+    assert read(ledger(part(), still_live=False), s3).faults == [f"s3://lake/{FOLDER}: {said}; it was replaced meanwhile, so ask again"]
 
 
 def test_columns_are_those_of_the_newest_batch_and_what_older_ones_had_besides(read: Any) -> None:
@@ -156,7 +128,7 @@ def test_columns_are_those_of_the_newest_batch_and_what_older_ones_had_besides(r
         FOLDER + "p.parquet": parquet(5, note=pa.string(), quantity=pa.int64()),
         FOLDER.replace("3-1-1", "12-1-1") + "p.parquet": parquet(5, quantity=pa.int32()),
     }
-    found = read(FakeDb(part("12-1-1"), part()), FakeS3(objects))
+    found = read(ledger(part("12-1-1"), part()), FakeS3.holding(objects))
     assert found.columns == {"total_cost": pa.decimal128(10, 2), "quantity": pa.int32(), "note": pa.string()}
 
 

@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,23 +27,9 @@ from app.views.file_history import FileStory, Place, place_of
 from app.views.file_mart_keys import HeldPart, MartKeys, Touched
 from app.views.files import ListedFile, find_row, list_files, listed
 from app.views.text import aligned, plain
+from tests.doubles import FakeDatabase, FakeS3, FakeTx
 
 AT = datetime(2024, 5, 1, 12, 30)
-
-
-class FakeTx:
-    """Answers statements in turn and keeps what was asked."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.asked: list[tuple[str, Any]] = []
-
-    def run(self, work: Any) -> Any:
-        return work(self)
-
-    def rows(self, sql: str, args: Any = ()) -> Any:
-        self.asked.append((sql, list(args)))
-        return self.answers.pop(0)
 
 
 def row(number: int = 7, state: str = "COMMITTED", in_force: int = 1, **values: Any) -> dict[str, Any]:
@@ -146,15 +131,15 @@ def words(text: str) -> list[str]:
 
 
 def test_the_list_is_bounded_newest_first_and_asks_twice_at_most() -> None:
-    tx = FakeTx(
+    tx = FakeDatabase(
         [row(9), row(8, in_force=0), row(7, in_force=0), row(6, "REJECTED", 0)],
         [{"file_id": 8, "superseded_by": 9}, {"file_id": 7, "superseded_by": None}],
     )
     found = list_files(tx, "sales_data/", Choice(states=(FileState.COMMITTED,)), 4)
     assert [file.outcome for file in found] == ["COMMITTED, in force", "COMMITTED, superseded by 9", "COMMITTED, withdrawn", "REJECTED"]
     assert tx.asked[0][0].endswith("WHERE 1 = 1 AND f.state IN (%s) ORDER BY f.id DESC LIMIT %s")
-    assert tx.asked[0][1] == ["COMMITTED", 4]
-    assert tx.asked[1][1] == [8, 7]
+    assert tx.asked[0][1] == ("COMMITTED", 4)
+    assert tx.asked[1][1] == (8, 7)
 
 
 def test_a_file_that_was_superseded_and_then_retracted_again_is_withdrawn() -> None:
@@ -165,7 +150,7 @@ def test_a_file_that_was_superseded_and_then_retracted_again_is_withdrawn() -> N
 def test_files_are_a_line_each_whatever_their_names_are(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     files = listed(
-        FakeTx(), [row(9, object_key=b"sales_data/[red]\x1b[2J\n.csv"), row(8, "REJECTED", 0, reason_code="EMPTY", finished_at=None)]
+        FakeDatabase(), [row(9, object_key=b"sales_data/[red]\x1b[2J\n.csv"), row(8, "REJECTED", 0, reason_code="EMPTY", finished_at=None)]
     )
     print_files(files, is_cut=True)
     lines = capsys.readouterr().out.splitlines()
@@ -192,7 +177,7 @@ def test_a_file_is_found_by_id_or_key() -> None:
     assert find_row(FakeTx([row(7)]), "sales_data/", "7")["id"] == 7
     tx = FakeTx([], [row(3)])
     assert find_row(tx, "sales_data/", "2024")["id"] == 3
-    assert tx.asked[1][1] == [b"2024", b"sales_data/2024"]
+    assert tx.asked[1][1] == (b"2024", b"sales_data/2024")
 
 
 def test_a_name_that_is_unknown_or_of_several_files_is_refused_in_one_harmless_line() -> None:
@@ -329,20 +314,6 @@ def facts(*rows: tuple[int, int, int, str]) -> bytes:
     return out.getvalue()
 
 
-class FakeS3:
-    """Serves objects of parts from memory."""
-
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self.objects = objects
-
-    def list_objects_v2(self, *, Bucket: str, Prefix: str, StartAfter: str) -> dict[str, Any]:
-        keys = [key for key in sorted(self.objects) if key.startswith(Prefix) and key > StartAfter]
-        return {"Contents": [{"Key": key, "Size": 1, "LastModified": AT} for key in keys]}
-
-    def download_file(self, bucket: str, key: str, path: str) -> None:
-        Path(path).write_bytes(self.objects[key])
-
-
 def find(
     config: Config, monkeypatch: pytest.MonkeyPatch, objects: dict[str, bytes], *parts: tuple[str, int, str], limit: int = 20
 ) -> Touched:
@@ -351,7 +322,7 @@ def find(
         for key, body in objects.items()
         for place, name in [(key.split("/")[:3], key.split("/")[3])]
     }
-    monkeypatch.setattr(file_mart_keys, "ClientFactory", lambda _: lambda: FakeS3(folders))
+    monkeypatch.setattr(file_mart_keys, "ClientFactory", lambda _: lambda: FakeS3.holding(folders))
     return file_mart_keys.find_keys(config, 7, [LivePart(key, month, store, 0, Decimal(0)) for month, store, key in parts], limit)
 
 

@@ -32,26 +32,10 @@ from app.views.quarantine import (
     printable,
     rejected_rows,
 )
+from tests.doubles import FakeDatabase, FakeS3
 from tests.shipped import SHIPPED_CONF
 
 FILE = BookedFile(7, "sales_data/a.csv", "COMMITTED", None, "done/a.csv")
-
-
-class FakeDb:
-    """Answers statements in turn and keeps what was asked."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.asked: list[tuple[str, Any]] = []
-
-    def run(self, work: Any) -> Any:
-        return work(self)
-
-    def rows(self, sql: str, args: Any = ()) -> Any:
-        self.asked.append((sql, args))
-        return self.answers.pop(0)
-
-    scalar = rows
 
 
 def booked(number: int, state: str = "COMMITTED", **values: Any) -> dict[str, Any]:
@@ -67,29 +51,29 @@ def row(line: int, *codes: str, raw: str = "") -> RejectedRow:
 
 
 def test_a_file_is_found_by_its_id() -> None:
-    db = FakeDb([booked(7, "REJECTED", reason_code="EMPTY", reason_detail="no bytes", archived_key=b"err/a.csv")])
+    db = FakeDatabase([booked(7, "REJECTED", reason_code="EMPTY", reason_detail="no bytes", archived_key=b"err/a.csv")])
     assert find_file(db, "sales_data/", "7") == BookedFile(7, "sales_data/a.csv", "REJECTED", "EMPTY: no bytes", "err/a.csv")
 
 
 def test_a_file_is_found_by_its_key_with_and_without_the_prefix() -> None:
-    db = FakeDb([booked(7)])
+    db = FakeDatabase([booked(7)])
     assert find_file(db, "sales_data/", "a'; DROP TABLE x.csv").id == 7
     assert db.asked[0][1] == (b"a'; DROP TABLE x.csv", b"sales_data/a'; DROP TABLE x.csv")
 
 
 def test_digits_that_are_no_id_are_a_key() -> None:
-    assert find_file(FakeDb([], [booked(3)]), "sales_data/", "2024").id == 3
+    assert find_file(FakeDatabase([], [booked(3)]), "sales_data/", "2024").id == 3
 
 
 def test_a_key_of_several_versions_asks_for_the_id() -> None:
-    db = FakeDb([booked(9, "REJECTED"), booked(7)])
+    db = FakeDatabase([booked(9, "REJECTED"), booked(7)])
     with pytest.raises(UsageError, match=r"'a.csv' was dropped 2 times, as files 9 \(REJECTED\), 7 \(COMMITTED\); give the id"):
         find_file(db, "sales_data/", "a.csv")
 
 
 def test_an_unknown_file_is_one_harmless_line() -> None:
     with pytest.raises(UsageError) as caught:
-        find_files(FakeDb([]), "sales_data/", "x\x1b[2J\n.csv")
+        find_files(FakeDatabase([]), "sales_data/", "x\x1b[2J\n.csv")
     assert "'x\\x1b[2J\\n.csv'" in str(caught.value)
 
 
@@ -109,7 +93,7 @@ def test_findings_are_filtered_by_parameters_and_masked() -> None:
         "planned_at": datetime(2024, 5, 1, 23, 59),
         "is_deleted": 0,
     }
-    db = FakeDb([found])
+    db = FakeDatabase([found])
     (finding,) = list_findings(db, frozenset({"email"}), files=[7, 8], reason="TOO_LONG", since=date(2024, 5, 1), limit=9)
     assert finding == Finding(7, "sales_data/ü.csv", "COMMITTED", "TOO_LONG", 2, 5, "email", "***", date(2024, 5, 1))
     sql, values = db.asked[0]
@@ -128,20 +112,6 @@ def test_a_list_shows_no_control_characters_and_no_markup(capsys: pytest.Capture
 
 
 # Rows
-
-
-class FakeS3:
-    """Serves Parquet from memory; only what lies below a prefix that is asked for."""
-
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self.objects = objects
-
-    def list_objects_v2(self, *, Bucket: str, Prefix: str, StartAfter: str) -> dict[str, Any]:
-        keys = [key for key in sorted(self.objects) if key.startswith(Prefix) and key > StartAfter]
-        return {"Contents": [{"Key": key, "Size": 1, "LastModified": datetime(2024, 5, 1)} for key in keys]}
-
-    def download_file(self, bucket: str, key: str, path: str) -> None:
-        Path(path).write_bytes(self.objects[key])
 
 
 def parquet(*rows: tuple[int, int, str | None, list[dict[str, Any]]]) -> bytes:
@@ -174,7 +144,7 @@ def test_rows_come_from_the_parts_of_the_ledger_and_only_those_of_the_file() -> 
         PREFIX + "_SUCCESS": b"",
         PREFIX.replace("1-1-1", "1-1-0") + "dead.parquet": parquet((7, 4, "dead", BAD_INT)),
     }
-    found = list(rejected_rows(FakeDb([part(3)]), FakeS3(objects), CONFIG, FILE))
+    found = list(rejected_rows(FakeDatabase([part(3)]), FakeS3.holding(objects, "b"), CONFIG, FILE))
     assert found == [
         RejectedRow(5, "x,1", (Reason("INVALID_INT", "a", "x"),)),
         RejectedRow(3, "", (Reason("INVALID_INT", "a", "x"),)),
@@ -184,24 +154,24 @@ def test_rows_come_from_the_parts_of_the_ledger_and_only_those_of_the_file() -> 
 def test_a_quarantine_that_lost_objects_is_an_error_and_no_short_answer() -> None:
     objects = {PREFIX + "p1.parquet": parquet((7, 5, "x,1", BAD_INT))}
     with pytest.raises(S3Error, match="holds 1 of 3 rows"):
-        list(rejected_rows(FakeDb([part(3)]), FakeS3(objects), CONFIG, FILE))
+        list(rejected_rows(FakeDatabase([part(3)]), FakeS3.holding(objects, "b"), CONFIG, FILE))
 
 
 def test_a_file_without_rejected_rows_says_so() -> None:
     with pytest.raises(UsageError, match=r"file 7 'sales_data/a.csv' has no rejected rows"):
-        list(rejected_rows(FakeDb([], None), FakeS3({}), CONFIG, FILE))
+        list(rejected_rows(FakeDatabase([], None), FakeS3(), CONFIG, FILE))
     whole = BookedFile(7, "sales_data/a.csv", "REJECTED", "REJECT_RATIO: 7 of 10", "err/7/a.csv")
     with pytest.raises(UsageError, match=r"rejected as a whole, REJECT_RATIO: 7 of 10; mend the file itself: s3://b/err/7/a.csv"):
-        list(rejected_rows(FakeDb(), FakeS3({}), CONFIG, whole))
+        list(rejected_rows(FakeDatabase(), FakeS3(), CONFIG, whole))
 
 
 def test_rejected_rows_that_clean_has_deleted_are_told_from_none() -> None:
     said = r"clean has deleted the rejected rows of file 7, .*retention.quarantine_days; the file itself is s3://b/done/a.csv"
     with pytest.raises(UsageError, match=said):
-        list(rejected_rows(FakeDb([], 1), FakeS3({}), CONFIG, FILE))
+        list(rejected_rows(FakeDatabase([], 1), FakeS3(), CONFIG, FILE))
     gone = BookedFile(7, "sales_data/a.csv", "COMMITTED", None, None)
     with pytest.raises(UsageError, match="the file's own object has been deleted as well"):
-        list(rejected_rows(FakeDb([], 1), FakeS3({}), CONFIG, gone))
+        list(rejected_rows(FakeDatabase([], 1), FakeS3(), CONFIG, gone))
 
 
 def test_the_list_marks_rows_that_clean_has_deleted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,9 +250,9 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_of_an_earlier_version_has_no_header() -> None:
-    assert header_of(FakeDb("a;b"), FILE) == "a;b"
+    assert header_of(FakeDatabase("a;b"), FILE) == "a;b"
     with pytest.raises(UsageError, match="kept no header; take its first line from done/a.csv"):
-        header_of(FakeDb(None), FILE)
+        header_of(FakeDatabase(None), FILE)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +276,7 @@ def test_json_holds_every_field(capsys: pytest.CaptureFixture[str], monkeypatch:
         "is_deleted": 1,
     }
     config = SimpleNamespace(contract_path=SHIPPED_CONF / "contract.yml", s3=SimpleNamespace(source_prefix="sales_data/"))
-    monkeypatch.setattr(quarantine, "open_database", lambda env: (config, FakeDb([found])))
+    monkeypatch.setattr(quarantine, "open_database", lambda env: (config, FakeDatabase([found])))
     quarantine.list_command(as_json=True)
     assert json.loads(capsys.readouterr().out) == [
         {
