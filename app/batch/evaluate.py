@@ -162,7 +162,10 @@ def _take(
 def _judge(job: Job, attempt: Attempt, scanned: Scanned, bases: LineBases, plan: Plan) -> bool:
     """Find the files that are not loaded. Returns False when the frame holds rows of one, and the evaluation must start over."""
     own = [file.id for file in attempt.files] if attempt.operation is not None else []
-    out = note_unusable(scanned.markers, plan) | note_duplicates(job.ledger, job.contract, scanned, plan, own)
+    unusable = note_unusable(scanned.markers, plan)
+    if unusable and plan.forget_duplicates():
+        return False
+    out = unusable | note_duplicates(job.ledger, job.contract, scanned, plan, own)
     spoilt = note_spoilt(job.contract, scanned, plan)
     # Their reasons stay in the ledger, or nobody could tell why the file was rejected.
     plan.rejects += scanned.census.rejects(spoilt, job.contract, bases)

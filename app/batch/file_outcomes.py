@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.batch.counts import Census
@@ -33,6 +33,14 @@ class Plan:
     def is_open(self, file_id: int) -> bool:
         """Tell whether a file's fate is still to be found."""
         return file_id not in self.results and file_id not in self.lost
+
+    def forget_duplicates(self) -> bool:
+        """Forget which files are duplicates: one of their originals may turn out not to be loaded. Returns whether there were any."""
+        found = [file_id for file_id, result in self.results.items() if result.reason_code == "DUPLICATE"]
+        for file_id in found:
+            del self.results[file_id]
+        self.replaces_nothing.clear()
+        return bool(found)
 
 
 @dataclass(frozen=True)
@@ -77,24 +85,94 @@ def note_unusable(markers: list[Marker], plan: Plan) -> set[int]:
 def note_duplicates(ledger: Ledger, contract: Contract, scanned: Scanned, plan: Plan, own: Collection[int] = ()) -> set[int]:
     """Note the files whose content already counts, in the ledger or earlier in this batch; a file without rows is no duplicate.
 
-    A file that is about to be rejected for its bad rows is nobody's original, but it may be a duplicate of what counts already. `own` are
-    files of the batch that may be in force while they are read again: they are nobody's original for that.
+    The files are judged in the order of their ids, as if each came in a batch of its own: what one of them supersedes is no original for
+    the next. A rejected file cannot be the original of a duplicate, but it may be a duplicate itself. `own` are files that this batch
+    reads again; they are not compared with themselves.
     """
     policy = contract.settings.duplicates
     if policy == "process":
         return set()
-    contents = {file_id: digest for file_id, digest in scanned.digests.items() if scanned.rows[file_id] and plan.is_open(file_id)}
-    spoilt = spoilt_files(contract, scanned, plan)
-    originals = ledger.files_in_force(set(contents.values()), own)
-    found = set()
-    for file_id, digest in sorted(contents.items()):
-        original = originals.get(digest) if file_id in spoilt else originals.setdefault(digest, file_id)
-        if original not in (None, file_id):
-            state = FileState.DUPLICATE if policy == "skip" else FileState.REJECTED
-            detail = f"same content as file {original}"
-            plan.results[file_id] = FileResult(file_id, state, reason_code="DUPLICATE", reason_detail=detail, content_digest=digest)
-            found.add(file_id)
-    return found
+    is_open = sorted(file_id for file_id in scanned.digests if plan.is_open(file_id))
+    contents = {file_id: scanned.digests[file_id] for file_id in is_open if scanned.rows[file_id]}
+    earlier = ledger.earlier_versions(is_open) if contract.replaces and is_open else {}
+    leaving = [one for versions in earlier.values() for one in versions]
+    held = ledger.files_in_force({*contents.values(), *(digest for _, digest in leaving if digest)}, [*own, *(old for old, _ in leaving)])
+    lonely = {digest: [old for old, other in leaving if other == digest] for _, digest in leaving if digest and digest not in held}
+    heirs = ledger.skipped_files(lonely) if lonely else {}
+    found = _Contents(contents, earlier, held, heirs, spoilt_files(contract, scanned, plan)).duplicates(is_open)
+    state = FileState.DUPLICATE if policy == "skip" else FileState.REJECTED
+    for file_id, original in found.items():
+        detail = f"same content as file {original}"
+        digest = contents[file_id]
+        plan.results[file_id] = FileResult(file_id, state, reason_code="DUPLICATE", reason_detail=detail, content_digest=digest)
+    return set(found)
+
+
+class _Contents:
+    """Who holds each content while the files of a batch are judged one after the other."""
+
+    def __init__(
+        self,
+        contents: Mapping[int, bytes],
+        earlier: Mapping[int, Sequence[tuple[int, bytes | None]]],
+        held: Mapping[bytes, int],
+        heirs: Mapping[bytes, int],
+        spoilt: Collection[int],
+    ) -> None:
+        """Begin before the first file.
+
+        Args:
+            contents: the files of the batch that have rows.
+            earlier: the versions in force that a file would supersede, each with its content.
+            held: content -> the file that holds it, whatever becomes of this batch.
+            heirs: content -> the skipped file, of an earlier batch, that takes over when nobody holds it.
+            spoilt: files that are rejected unless they are duplicates.
+        """
+        self._contents = contents
+        self._earlier = earlier
+        self._heirs = heirs
+        self._spoilt = spoilt
+        self._holders: dict[bytes, list[int]] = {digest: [file_id] for digest, file_id in held.items()}
+        for old, digest in sorted(one for versions in earlier.values() for one in versions if one[1] is not None):
+            self._holders.setdefault(digest or b"", []).append(old)
+        self._skipped: dict[bytes, list[int]] = defaultdict(list)
+
+    def duplicates(self, file_ids: Sequence[int]) -> dict[int, int]:
+        """Return the duplicates among the files, each with its original."""
+        for file_id in file_ids:
+            digest = self._contents.get(file_id)
+            if digest is not None and self._holders.get(digest, [file_id])[0] != file_id:
+                self._skipped[digest].append(file_id)
+            elif file_id not in self._spoilt:
+                self._load(file_id)
+        return {file_id: self._holders[digest][0] for digest, skipped in self._skipped.items() for file_id in skipped}
+
+    def _load(self, file_id: int) -> None:
+        if file_id in self._contents:
+            self._holders[self._contents[file_id]] = [file_id]
+        for old, digest in self._earlier.get(file_id, ()):
+            if digest is not None:
+                self._leave(old, digest)
+
+    def _leave(self, old: int, digest: bytes) -> None:
+        """Take a superseded file away from its content; the oldest skipped one takes over when it was the last that held it."""
+        holders = self._holders.get(digest, [])
+        if old not in holders:
+            return
+        holders.remove(old)
+        if holders:
+            return
+        del self._holders[digest]
+        skipped = self._skipped[digest]
+        while skipped and skipped[0] in self._spoilt:
+            skipped.pop(0)
+        heir = min((*skipped[:1], *([self._heirs[digest]] if digest in self._heirs else [])), default=None)
+        if heir is None:
+            return
+        self._holders[digest] = [heir]
+        if heir in skipped:
+            skipped.remove(heir)
+            self._load(heir)
 
 
 def spoilt_files(contract: Contract, scanned: Scanned, plan: Plan) -> dict[int, int]:

@@ -30,6 +30,7 @@ from app.errors import BatchFailed, LedgerError, OwnershipError, PipelineError, 
 from app.failpoints import failpoint
 from app.ledger.commit import book_files, close_batch, is_open, publish_parts
 from app.ledger.commit_operation import book_operation, book_superseded
+from app.ledger.duplicates import Limits, contents_at_stake, request_heirs
 from app.ledger.records import Attempt, Outcome
 from app.ledger.restore_guard import Marker, write_marker
 from app.model.marts import MARTS
@@ -53,7 +54,7 @@ def process_batch(job: Job, batch_id: int) -> None:
                 while not _attempt_batch(job, batch_id):
                     log.info("batch=%d starts over without the files that changed", batch_id)
             except BatchFailed as exc:
-                verdict = job.ledger.isolate(batch_id, str(exc), job.config.stream.max_attempts)
+                verdict = job.ledger.isolate(batch_id, str(exc), job.config.stream.max_attempts, replaces=job.contract.replaces)
                 if verdict is None:
                     raise
                 log.error("batch=%d %s: %s", batch_id, verdict, exc)
@@ -117,19 +118,23 @@ def commit(job: Job, attempt: Attempt, evaluation: Evaluation, written: Totals) 
     if written != planned or written.rows != outcome.rows_loaded + evaluation.rewrite.kept_totals.rows:
         raise LedgerError(f"batch {attempt.batch_key}: facts hold {written}, planned were {planned}, loaded {outcome.rows_loaded}")
 
-    def final(tx: Tx) -> None:
-        if is_open(tx, attempt):
-            change_everything(tx, job, attempt, evaluation, outcome)
+    def final(tx: Tx) -> list[int]:
+        return change_everything(tx, job, attempt, evaluation, outcome) if is_open(tx, attempt) else []
 
-    job.ledger.write(final)
+    heirs = job.ledger.write(final)
+    if heirs:
+        log.info("batch=%s replay requested for skipped files=%s: their originals do not count any more", attempt.batch_key, heirs)
 
 
-def change_everything(tx: Tx, job: Job, attempt: Attempt, evaluation: Evaluation, outcome: Outcome) -> None:
+def change_everything(tx: Tx, job: Job, attempt: Attempt, evaluation: Evaluation, outcome: Outcome) -> list[int]:
     """Change marts, files, parts and batch: all that a batch makes true, in the caller's transaction.
+
+    Returns the skipped duplicates whose replay it requests, because nobody holds their content after this batch.
 
     Raises:
         LedgerError: the deltas staged are not what the facts change by, or a file is not as the attempt found it.
     """
+    contents = contents_at_stake(tx, attempt, outcome)
     removes = evaluation.rewrite.removed.rows > 0
     for mart in MARTS if outcome.rows_loaded or removes else ():
         check_stage(tx, mart, attempt.batch_key, evaluation.delta)
@@ -142,6 +147,9 @@ def change_everything(tx: Tx, job: Job, attempt: Attempt, evaluation: Evaluation
     publish_parts(tx, attempt, outcome)
     failpoint("in_commit")
     close_batch(tx, attempt, outcome, evaluation.dimensions.version)
+    stream = job.config.stream
+    limits = Limits(stream.max_files_per_trigger, stream.max_bytes_per_trigger)
+    return request_heirs(tx, contents, limits, replaces=job.contract.replaces)
 
 
 def _mark_committed(job: Job, attempt: Attempt) -> None:

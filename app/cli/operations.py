@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,10 @@ from app.cli.request import SHOWN, open_database, rehearse, requester, tell
 from app.config.load import Config
 from app.errors import UsageError
 from app.ledger.records import FileState, OperationKind
+from app.views.text import printable
 
 if TYPE_CHECKING:
+    from app.ledger.duplicates import Heir
     from app.ledger.file_search import Choice
     from app.mysql.database import Database
     from app.operations.select_files import Chosen
@@ -42,7 +45,10 @@ def retract(
     env: Env = "dev",
     debug: Debug = False,
 ) -> None:
-    """Take the rows of files out of marts and facts again, and work the incentives out anew. The files stay in the archive."""
+    """Take the rows of files out of marts and facts again, and work the incentives out anew. The files stay in the archive.
+
+    A duplicate of such a file, skipped because that counted, is loaded in its place, unless it is retracted as well.
+    """
     from app.ledger.file_search import Choice
 
     choice = Choice(names=tuple(files or ()), since=utc(since), like=like)
@@ -105,15 +111,20 @@ def compact(
 
 
 def _request(kind: OperationKind, choice: Choice, env: str, *, dry_run: bool, wait: float, limit: int, as_json: bool) -> None:
+    from app.contract.contract import load_contract
     from app.ledger.operations import request_for_files
-    from app.operations.select_files import request_files
+    from app.operations.select_files import heirs, request_files
 
     config, db = open_database(env)
-    chosen = _choose(db, config, kind, choice)
+    replaces = load_contract(config.contract_path).replaces
+    chosen = _choose(db, config, kind, choice, replaces=replaces)
     if not chosen:
         print(json.dumps({"operations": []}) if as_json else f"no file fits: nothing to {kind.lower()}")
         return
     ids = [file.id for file in chosen]
+    if kind == OperationKind.RETRACT and not as_json:
+        for line in heir_lines(heirs(db, chosen, replaces=replaces), limit):
+            print(line)
     if dry_run:
         rehearse(config, lambda tx: request_for_files(tx, kind, ids, requester()), limit=limit, as_json=as_json)
         return
@@ -122,13 +133,23 @@ def _request(kind: OperationKind, choice: Choice, env: str, *, dry_run: bool, wa
     tell(config, db, request_files(db, config, kind, chosen, requester()), what, wait=wait, as_json=as_json)
 
 
-def _choose(db: Database, config: Config, kind: OperationKind, choice: Choice) -> list[Chosen]:
-    from app.contract.contract import load_contract
+def heir_lines(found: Sequence[Heir], limit: int) -> Iterator[str]:
+    """Say of each skipped duplicate, of at most `limit`, that it takes over, or why it cannot."""
+    for heir in found[:limit]:
+        name = f"file {heir.file_id} '{printable(heir.key)}'"
+        if heir.has_object:
+            yield f"{name} was skipped as a duplicate and is loaded in its original's place; retract it as well to take the content out"
+        else:
+            yield f"{name} was skipped as a duplicate and cannot be read again: the content counts nowhere then; drop it again to load it"
+    if len(found) > limit:
+        yield f"and {len(found) - limit:,} more such duplicates"
+
+
+def _choose(db: Database, config: Config, kind: OperationKind, choice: Choice, *, replaces: bool) -> list[Chosen]:
     from app.operations.select_files import choose
 
     if choice.names and (choice.states or choice.since or choice.like):
         raise UsageError("files are named, and chosen by an option as well", cure="name files, or choose them by options")
     if not (choice.names or choice.states or choice.since or choice.like):
         raise UsageError("no file is named and none is chosen by an option", cure=f"see ./spark-submit.sh {kind.lower()} --help")
-    replaces = kind == OperationKind.REPLAY and load_contract(config.contract_path).settings.redelivery == "replace"
-    return choose(db, config, kind, choice, replaces=replaces)
+    return choose(db, config, kind, choice, replaces=replaces and kind == OperationKind.REPLAY)

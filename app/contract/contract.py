@@ -137,6 +137,11 @@ class Contract:
         return tuple(column.name for column in self.columns)
 
     @property
+    def replaces(self) -> bool:
+        """Whether a file takes the place of an earlier one of its name."""
+        return self.settings.redelivery == "replace"
+
+    @property
     def hash(self) -> str:
         """Give the SHA-256 of the meaning: comments, layout and spelt-out defaults do not change it."""
         canonical = json.dumps(_meaning(self), sort_keys=True, separators=(",", ":"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from app.errors import LedgerError
 from app.ledger.commit import add_warnings
-from app.ledger.operations import marks, pages, request_for_files
+from app.ledger.operations import IS_SKIPPED, marks, pages, request_for_files
 from app.ledger.records import MOVED_STATES, Attempt, Change, FileState, OperationKind, Outcome, Withdrawn
 from app.mysql.database import Tx
 
@@ -28,6 +28,8 @@ def book_operation(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
     if hits != len(outcome.files):
         raise LedgerError(f"batch {attempt.batch_key}: changed {hits} of {len(outcome.files)} files")
     withdraw_files(tx, attempt, outcome.withdrawn)
+    if attempt.operation.kind == OperationKind.RETRACT:
+        _leave_skipped(tx, attempt, sorted(set(attempt.operation.file_ids) - {one.file_id for one in outcome.withdrawn}))
     if outcome.warnings:
         add_warnings(tx, attempt)
     tx.execute("UPDATE file_operation SET state = 'DONE', finished_at = UTC_TIMESTAMP(6) WHERE id = %s", (attempt.operation.id,))
@@ -139,6 +141,21 @@ def withdraw_files(tx: Tx, attempt: Attempt, withdrawn: tuple[Withdrawn, ...]) -
     if hit != len(withdrawn):
         raise LedgerError(f"batch {attempt.batch_key}: {hit} of {len(withdrawn)} files that were to be withdrawn are in force")
     _forget_warnings(tx, attempt, [one.file_id for one in withdrawn])
+
+
+def _leave_skipped(tx: Tx, attempt: Attempt, file_ids: list[int]) -> None:
+    """Note of skipped duplicates that they were retracted, so that none of them comes back by itself.
+
+    Raises:
+        LedgerError: one of them is not skipped any more.
+    """
+    sql = (
+        "INSERT INTO file_withdrawal (file_id, batch_id, superseded_by, rows_loaded, rows_pending, withdrawn_at)"
+        f" SELECT f.id, %s, NULL, 0, 0, UTC_TIMESTAMP(6) FROM source_file f WHERE f.id IN ({{}}) AND {IS_SKIPPED}"
+    )
+    hit = sum(tx.execute(sql.format(marks(page)), [attempt.batch_id, *page]) for page in pages(file_ids))
+    if hit != len(file_ids):
+        raise LedgerError(f"batch {attempt.batch_key}: {hit} of {len(file_ids)} files that were to be retracted are skipped duplicates")
 
 
 def _forget_findings(tx: Tx, attempt: Attempt, file_ids: list[int]) -> None:

@@ -5,16 +5,19 @@ docs/decisions/0005-poison-files.md says why.
 
 from __future__ import annotations
 
+from app.ledger.duplicates import request_heirs_of_failed
 from app.mysql.database import Row, Tx
 
 FAILED_REASON = "FAILED"
 
 
-def isolate(tx: Tx, batch_id: int, error: str, limit: int) -> str | None:
+def isolate(tx: Tx, batch_id: int, error: str, limit: int, *, replaces: bool = False) -> str | None:
     """Close a batch that has failed `limit` times and say what became of its files; None when it has not failed that often.
 
     Several files: they are claimed again by two batches of half of them each. A half is tried once, then cut again; a single file has
-    all its attempts before it is given up as FAILED, and then its object moves to the error prefix. An operation is given up at once.
+    all its attempts before it is given up as FAILED, and then its object moves to the error prefix. An operation is given up at once: the
+    waiting parts of a RELEASE are given back, and a skipped file that a REPLAY could not load leaves its content to the next one.
+    `replaces` tells whether the contract lets a file take the place of an earlier one of its name.
     """
     batch = tx.row("SELECT state, failures, operation_id FROM micro_batch WHERE id = %s FOR UPDATE", (batch_id,))
     if batch is None or batch["state"] != "STARTED" or batch["failures"] < limit:
@@ -23,6 +26,7 @@ def isolate(tx: Tx, batch_id: int, error: str, limit: int) -> str | None:
         _close(tx, batch_id, "COMMITTED", error)
         sql = "UPDATE file_operation SET state = 'FAILED', finished_at = UTC_TIMESTAMP(6), detail = %s WHERE id = %s"
         tx.execute(sql, (error, batch["operation_id"]))
+        request_heirs_of_failed(tx, int(batch["operation_id"]), replaces=replaces)
         return f"gave up operation {batch['operation_id']}"
     files = tx.rows("SELECT id, size_bytes FROM source_file WHERE batch_id = %s AND state = 'CLAIMED' ORDER BY id FOR UPDATE", (batch_id,))
     if len(files) <= 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from app.ledger import attempt_plan, claims, isolate, operations
+from app.ledger import attempt_plan, claims, duplicates, isolate, operations
 from app.ledger.ownership import check_epoch
 from app.ledger.records import Attempt, FileState, Ignored, Outcome, SourceFile, identity_of
 from app.mysql.database import Database, Row, Tx
@@ -116,14 +116,16 @@ class Ledger:
         return [row["batch_key"] for row in self.write(lambda tx: tx.rows(sql, (alive or "",)))]
 
     def files_in_force(self, digests: set[bytes], but: Collection[int]) -> dict[bytes, int]:
-        """Return which of these contents already count in the marts by other files than `but`: digest -> the first file that holds it."""
-        if not digests:
-            return {}
-        known = f"content_digest IN ({', '.join(['%s'] * len(digests))}) AND in_force = 1 AND rows_read > 0"
-        other = f" AND id NOT IN ({', '.join(['%s'] * len(but))})" if but else ""
-        # Left to itself the optimizer may scan the history, while its statistics are older than the table.
-        sql = f"SELECT content_digest, MIN(id) AS id FROM source_file FORCE INDEX (by_content) WHERE {known}{other} GROUP BY content_digest"
-        return {bytes(row["content_digest"]): int(row["id"]) for row in self.db.single(lambda tx: tx.rows(sql, [*digests, *but]))}
+        """Return which of these contents other files than `but` hold: digest -> the first file that counts, or is about to."""
+        return self.db.single(lambda tx: duplicates.holders(tx, digests, but)) if digests else {}
+
+    def skipped_files(self, contents: Mapping[bytes, Collection[int]]) -> dict[bytes, int]:
+        """Return who takes over contents that their holders leave for another version: digest -> the oldest skipped file."""
+        return self.db.single(lambda tx: duplicates.oldest_skipped(tx, contents, replaces=True)) if contents else {}
+
+    def earlier_versions(self, file_ids: Collection[int]) -> dict[int, list[tuple[int, bytes | None]]]:
+        """Return the earlier versions, in force, of the keys of files, with their contents."""
+        return self.db.single(lambda tx: operations.earlier_versions(tx, file_ids))
 
     def drop_files(self, attempt: Attempt, states: Mapping[int, FileState]) -> None:
         """Take files whose booked version is no longer there (OVERWRITTEN, GONE) out of a batch; nothing of them is loaded."""
@@ -144,9 +146,9 @@ class Ledger:
 
         return self.write(count)
 
-    def isolate(self, batch_id: int, error: str, limit: int) -> str | None:
-        """Close in on what makes a batch fail, once it has failed `limit` times: see `ledger_isolation.isolate`."""
-        return self.write(lambda tx: isolate.isolate(tx, batch_id, error[:2000], limit))
+    def isolate(self, batch_id: int, error: str, limit: int, *, replaces: bool = False) -> str | None:
+        """Close in on what makes a batch fail, once it has failed `limit` times: see `isolate.isolate`."""
+        return self.write(lambda tx: isolate.isolate(tx, batch_id, error[:2000], limit, replaces=replaces))
 
     def bury(self, batch_key: str) -> None:
         """Mark a dead attempt whose leftovers on S3 and in the stage tables are gone."""

@@ -22,13 +22,22 @@ PLACE = (
 # Only what stands in the archive, or still waits for its move, can be read again.
 HAS_OBJECT = "(f.archived_key IS NOT NULL OR f.archive_due = 1)"
 FINAL = f"f.state NOT IN ('{FileState.DISCOVERED}', '{FileState.CLAIMED}')"
+# It was not loaded because its content counted by another file, and nobody has retracted it since.
+IS_SKIPPED = (
+    f"(f.state = '{FileState.DUPLICATE}' OR (f.state = '{FileState.REJECTED}' AND f.reason_code = '{FileState.DUPLICATE}'))"
+    " AND NOT EXISTS (SELECT 1 FROM file_withdrawal w WHERE w.file_id = f.id AND w.withdrawn_at >= f.finished_at)"
+)
+# Who asks for what the stream does by itself; people are named with their machine.
+STREAM = "stream"
 
 # What a file must be for an operation to be done to it, and what is said of one that is not: something came first.
 CONDITIONS = {
-    OperationKind.RETRACT: ("f.in_force = 1", "it does not count in the marts any more"),
+    OperationKind.RETRACT: (f"(f.in_force = 1 OR ({IS_SKIPPED}))", "it does not count in the marts any more"),
     OperationKind.REPLAY: (f"{FINAL} AND {HAS_OBJECT}", "it has no object any more that could be read again"),
     OperationKind.MEND: ("f.in_force = 1 AND f.batch_id = o.read_batch", "its rejected rows are not those any more that were mended"),
 }
+# Meanwhile somebody may have retracted or replayed the file.
+REPLAY_BY_STREAM = (f"{HAS_OBJECT} AND {IS_SKIPPED}", "it is no skipped duplicate with an object any more")
 
 
 def load(tx: Tx, operation_id: int) -> tuple[Operation, tuple[SourceFile, ...]]:
@@ -36,7 +45,7 @@ def load(tx: Tx, operation_id: int) -> tuple[Operation, tuple[SourceFile, ...]]:
 
     A file that was retracted or moved by an earlier operation is seen as that one left it.
     """
-    row = tx.row("SELECT id, kind FROM file_operation WHERE id = %s", (operation_id,))
+    row = tx.row("SELECT id, kind, requested_by FROM file_operation WHERE id = %s", (operation_id,))
     assert row is not None, f"operation {operation_id} was claimed"
     kind = OperationKind(row["kind"])
     if kind == OperationKind.COMPACT:
@@ -44,7 +53,8 @@ def load(tx: Tx, operation_id: int) -> tuple[Operation, tuple[SourceFile, ...]]:
         return Operation(operation_id, kind, partitions=tuple((r["sales_month"], int(r["store_id"])) for r in found)), ()
     if kind not in CONDITIONS:
         return Operation(operation_id, kind), ()
-    condition, why_not = CONDITIONS[kind]
+    is_by_stream = kind == OperationKind.REPLAY and row["requested_by"] == STREAM
+    condition, why_not = REPLAY_BY_STREAM if is_by_stream else CONDITIONS[kind]
     rows = _files(tx, operation_id, condition)
     ids = tuple(int(row["id"]) for row in rows)
     _note_others(tx, operation_id, ids, why_not)
@@ -131,6 +141,21 @@ def successors(tx: Tx, file_ids: Collection[int]) -> dict[int, int]:
         " WHERE o.id IN ({}) AND n.in_force = 1 AND n.id > o.id GROUP BY o.id"
     )
     return {int(row["old"]): int(row["new"]) for page in pages(file_ids) for row in tx.rows(sql.format(marks(page)), page)}
+
+
+def earlier_versions(tx: Tx, file_ids: Collection[int]) -> dict[int, list[tuple[int, bytes | None]]]:
+    """Return for each file the earlier versions of its key that are in force, each with its content; None where it has no rows."""
+    sql = (
+        "SELECT o.id AS old, MAX(n.id) AS new, o.content_digest, o.rows_read FROM source_file n"
+        " JOIN source_file o ON o.object_key = n.object_key AND o.bucket = n.bucket"
+        " WHERE n.id IN ({}) AND o.in_force = 1 AND o.id < n.id GROUP BY o.id, o.content_digest, o.rows_read ORDER BY o.id"
+    )
+    found: dict[int, list[tuple[int, bytes | None]]] = {}
+    for page in pages(file_ids):
+        for row in tx.rows(sql.format(marks(page)), page):
+            content = bytes(row["content_digest"]) if row["content_digest"] and row["rows_read"] else None
+            found.setdefault(int(row["new"]), []).append((int(row["old"]), content))
+    return found
 
 
 def holding_parts(tx: Tx, file_ids: Collection[int]) -> list[LivePart]:

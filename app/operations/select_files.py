@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 from app.config.load import Config
 from app.errors import UsageError
+from app.ledger.duplicates import Heir, heirs_of
 from app.ledger.file_search import Choice, matching
-from app.ledger.operations import request_for_files, successors
+from app.ledger.operations import IS_SKIPPED, request_for_files, successors
 from app.ledger.records import FileState, OperationKind
 from app.mysql.database import Database, Row
 from app.views.text import printable
 
 _FILE = (
     "SELECT f.id, f.object_key, f.state, f.in_force, f.size_bytes, f.rows_loaded, f.rows_pending, f.archived_key, f.archived_at,"
-    " f.archive_due, f.batch_id FROM source_file f"
+    f" f.archive_due, f.batch_id, {IS_SKIPPED} AS is_skipped FROM source_file f"
 )
 # Names in one refusal.
 SHOWN = 10
@@ -45,7 +46,7 @@ def choose(db: Database, config: Config, kind: OperationKind, choice: Choice, *,
     Raises:
         UsageError: no such file, or nothing can be done to one that was named.
     """
-    rows = [_named(db, config, kind, name) for name in choice.names] if choice.names else _matching(db, config, kind, choice)
+    rows = [row for name in choice.names for row in _named(db, config, kind, name)] if choice.names else _matching(db, config, kind, choice)
     later = db.run(lambda tx: successors(tx, [row["id"] for row in rows])) if replaces else {}
     refused = {row["id"]: why for row in rows if (why := _obstacle(kind, row, later.get(row["id"])))}
     if refused and choice.names:
@@ -65,8 +66,11 @@ def choose(db: Database, config: Config, kind: OperationKind, choice: Choice, *,
     return [found[file_id] for file_id in sorted(found)]
 
 
-def _named(db: Database, config: Config, kind: OperationKind, name: str) -> Row:
-    """Return the file of an id or a key; of several versions of a key the only one that the operation can be done to."""
+def _named(db: Database, config: Config, kind: OperationKind, name: str) -> list[Row]:
+    """Return the file of an id or a key; of several versions of a key the only one that the operation can be done to.
+
+    To retract a key is to retract the version that counts and those that were skipped: one of them would come back in its place.
+    """
     if name.isascii() and name.isdigit():
         rows = db.run(lambda tx: tx.rows(f"{_FILE} WHERE f.id = %s", (int(name),)))
     else:
@@ -75,15 +79,17 @@ def _named(db: Database, config: Config, kind: OperationKind, name: str) -> Row:
     if not rows:
         raise UsageError(f"no file has the id or key '{printable(name)}'", cure="see ./spark-submit.sh files")
     possible = [row for row in rows if not _obstacle(kind, row, None)]
+    skipped = [row for row in possible if kind == OperationKind.RETRACT and row["is_skipped"]]
+    possible = [row for row in possible if row not in skipped]
     if len(possible) > 1:
         listed = ", ".join(f"{row['id']} ({row['state']})" for row in possible[:SHOWN])
         raise UsageError(f"'{printable(name)}' was dropped several times, as files {listed}", cure="give the id")
-    return (possible or rows)[0]
+    return [*possible, *skipped] or rows[:1]
 
 
 def _matching(db: Database, config: Config, kind: OperationKind, choice: Choice) -> list[Row]:
     # What somebody took out or replaced comes back only when it is asked for by name.
-    counting = "f.in_force = 1" if kind == OperationKind.RETRACT else "(f.in_force = 1 OR f.state <> 'COMMITTED')"
+    counting = f"(f.in_force = 1 OR ({IS_SKIPPED}))" if kind == OperationKind.RETRACT else "(f.in_force = 1 OR f.state <> 'COMMITTED')"
     condition, values = matching(choice, config.s3.source_prefix)
     sql = f"{_FILE} WHERE {counting} AND f.state NOT IN ('DISCOVERED', 'CLAIMED') AND {condition} ORDER BY f.id"
     return db.run(lambda tx: tx.rows(sql, values))
@@ -94,12 +100,17 @@ def _obstacle(kind: OperationKind, row: Row, later: int | None) -> str | None:
     if row["state"] in (FileState.DISCOVERED, FileState.CLAIMED):
         return f"is {row['state']}: it is not loaded yet"
     if kind == OperationKind.RETRACT:
-        return None if row["in_force"] else f"does not count in the marts ({row['state']})"
+        return None if row["in_force"] or row["is_skipped"] else f"does not count in the marts ({row['state']})"
     if row["archived_key"] is None and not row["archive_due"]:
         if row["archived_at"] is not None:
             return "has no object any more: clean has deleted it from the archive"
         return f"has no object that could be read again ({row['state']})"
     return f"was superseded by file {later}: retract that one first" if later is not None else None
+
+
+def heirs(db: Database, files: Sequence[Chosen], *, replaces: bool) -> list[Heir]:
+    """Return the skipped duplicates that come back by themselves when these files are retracted."""
+    return db.run(lambda tx: heirs_of(tx, {file.id for file in files}, replaces=replaces))
 
 
 def request_files(db: Database, config: Config, kind: OperationKind, files: Sequence[Chosen], requested_by: str) -> list[int]:

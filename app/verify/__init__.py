@@ -52,13 +52,14 @@ def differences(config: Config, seen: Verification, *, deep: bool = False) -> It
     db, client = Database(config.mysql), make_client(config.s3)
     contract = load_contract(config.contract_path)
     with open_scratch() as scratch:
-        load_ledger(db, scratch)
+        load_ledger(db, scratch, replaces=contract.replaces)
         load_objects(client, config, scratch)
         yield from recompute(config, scratch, contract.names if deep else ())
         _count(seen, scratch)
         yield from compare.marts(config.marts, scratch)
         yield from compare.parts(db, config, scratch)
         yield from compare.files(scratch)
+        yield from compare.duplicates(scratch)
         yield from orphans(db, config, scratch)
         yield from archive(db, config, scratch)
         if deep:

@@ -127,3 +127,13 @@ def files(scratch: Scratch) -> Iterator[Difference]:
         if read != sum(counts[::2]):
             text = f"rows_read is {read}, loaded, rejected and pending are {sum(counts[::2])}"
             yield Difference("file", subject, text, "rows_read", str(read), str(sum(counts[::2])))
+
+
+def duplicates(scratch: Scratch) -> Iterator[Difference]:
+    """Yield every skipped duplicate whose content counts by no file: its original has left, and it has not come back."""
+    sql = "SELECT f.id, f.object_key, u.has_object FROM unheld u JOIN file f USING (id) ORDER BY id"
+    for file_id, key, has_object in scratch.rows(sql):
+        cure = f"replay it, or retract it: ./spark-submit.sh replay {file_id}" if has_object else "its object is deleted: drop it again"
+        yield Difference(
+            "duplicate", f"source_file id={file_id} {key!r}", f"was skipped as a duplicate, and its content counts by no file; {cure}"
+        )

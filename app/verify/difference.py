@@ -12,7 +12,7 @@ class Difference:
     """What does not agree.
 
     Attributes:
-        kind: mart, part, file, orphan, archive, csv; `remark` is none, only something that could not be compared.
+        kind: mart, part, file, duplicate, orphan, archive, csv; `remark` is none, only something that could not be compared.
         subject: the table and key, the part, the file or the object.
         text: what is wrong, in one clause.
         field: the column that differs, where it is one.

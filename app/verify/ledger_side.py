@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from app.ledger.duplicates import IS_SUPERSEDED
+from app.ledger.operations import HAS_OBJECT, IS_SKIPPED
 from app.ledger.parts import KINDS
 from app.model.marts import MARTS, Mart
 from app.mysql.database import Database
@@ -18,9 +20,21 @@ _FILE_COLUMNS = (
     " WHERE b.id = source_file.batch_id AND q.state = 'DELETED')"
 )
 
+# The oldest skipped duplicate of each content that nobody holds, and whose replay nobody has asked for.
+_UNHELD = (
+    f"SELECT MIN(f.id), MAX({HAS_OBJECT}) FROM source_file f WHERE {IS_SKIPPED} AND f.content_digest IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM source_file h WHERE h.content_digest = f.content_digest AND h.in_force = 1)"
+    " AND NOT EXISTS (SELECT 1 FROM source_file r JOIN operation_file o ON o.file_id = r.id AND o.note IS NULL"
+    " JOIN file_operation p ON p.id = o.operation_id AND p.kind = 'REPLAY' AND p.state IN ('REQUESTED', 'CLAIMED')"
+    " WHERE r.content_digest = f.content_digest)"
+)
 
-def load_ledger(db: Database, scratch: Scratch) -> None:
-    """Copy what MySQL says at one moment. The transaction ends here, however long the reading of S3 takes afterwards."""
+
+def load_ledger(db: Database, scratch: Scratch, *, replaces: bool = False) -> None:
+    """Copy what MySQL says at one moment. The transaction ends here, however long the reading of S3 takes afterwards.
+
+    `replaces` tells whether the contract lets a file take the place of an earlier one of its name.
+    """
     scratch.run(
         "CREATE TABLE part (kind VARCHAR, place VARCHAR, batch_key VARCHAR, sales_month VARCHAR, store_id BIGINT, row_count BIGINT,"
         " amount DECIMAL(38, 4))"
@@ -35,6 +49,9 @@ def load_ledger(db: Database, scratch: Scratch) -> None:
             sql = f"SELECT '{kind.name}', {kind.place}, batch_key, {kind.columns} FROM {kind.table} WHERE {kind.live}"
             scratch.fill("part", seen.pages(sql))
         scratch.fill("file", seen.pages(f"SELECT {_FILE_COLUMNS} FROM source_file"))
+        superseded = f" AND NOT {IS_SUPERSEDED}" if replaces else ""
+        scratch.run("CREATE TABLE unheld (id BIGINT, has_object INTEGER)")
+        scratch.fill("unheld", seen.pages(f"{_UNHELD}{superseded} GROUP BY f.content_digest"))
         for mart in MARTS:
             _load_mart(seen, scratch, mart)
 

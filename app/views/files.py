@@ -69,7 +69,14 @@ def listed(tx: Tx, rows: list[Row]) -> list[ListedFile]:
     """Return rows of source_file as files, with what took the place of those that count no more."""
     gone = [int(row["id"]) for row in rows if row["state"] == "COMMITTED" and not row["in_force"]]
     taken = _superseded(tx, gone)
-    return [_listed(row, taken) for row in rows]
+    retracted = _retracted(tx, [int(row["id"]) for row in rows if row["reason_code"] == "DUPLICATE"])
+    return [_listed(row, taken, is_retracted=int(row["id"]) in retracted) for row in rows]
+
+
+def _retracted(tx: Tx, file_ids: Collection[int]) -> set[int]:
+    """Return the duplicates that were retracted since they were skipped: none of them comes back by itself."""
+    sql = "SELECT f.id FROM source_file f JOIN file_withdrawal w ON w.file_id = f.id AND w.withdrawn_at >= f.finished_at WHERE f.id IN ({})"
+    return {int(row["id"]) for page in pages(file_ids) for row in tx.rows(sql.format(marks(page)), page)}
 
 
 def _superseded(tx: Tx, file_ids: Collection[int]) -> dict[int, int | None]:
@@ -78,13 +85,15 @@ def _superseded(tx: Tx, file_ids: Collection[int]) -> dict[int, int | None]:
     return {int(row["file_id"]): row["superseded_by"] for page in pages(file_ids) for row in tx.rows(sql.format(marks(page)), page)}
 
 
-def _listed(row: Row, taken: dict[int, int | None]) -> ListedFile:
+def _listed(row: Row, taken: dict[int, int | None], *, is_retracted: bool) -> ListedFile:
     by = taken.get(int(row["id"]))
     standing = None
     if row["in_force"]:
         standing = IN_FORCE
     elif row["state"] == "COMMITTED":
         standing = SUPERSEDED if by is not None else WITHDRAWN
+    elif is_retracted:
+        standing = WITHDRAWN
     return ListedFile(
         id=int(row["id"]),
         key=bytes(row["object_key"]).decode(),

@@ -36,7 +36,7 @@ from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
-NAMES = ("a.csv", "b.csv", "c.csv")
+NAMES = ("a.csv", "b.csv", "c.csv", "d.csv")
 LATE = (901, 902)
 # Where the driver may die, in the order of a batch.
 CRASHES = ("after_begin", "after_scan", "during_facts", "after_stage", "after_facts", "in_commit", "after_commit", "archive_copied")
@@ -44,11 +44,13 @@ CRASHES = ("after_begin", "after_scan", "during_facts", "after_stage", "after_fa
 
 @dataclass
 class Dropped:
-    """One drop, as the model sees it: its name, its content, and whether its rows count."""
+    """One drop, as the model sees it: its name, its content, whether its rows count, and whether it was skipped for another's sake."""
 
     name: str
     content: Path
-    counts: bool
+    counts: bool = False
+    is_skipped: bool = False
+    is_retracted: bool = False
 
 
 def make_machine(make_world: Callable[[], World], destroy: Callable[[World], None], spark: SparkSession) -> type[RuleBasedStateMachine]:
@@ -70,21 +72,27 @@ def make_machine(make_world: Callable[[], World], destroy: Callable[[World], Non
 
         # -- steps --------------------------------------------------------------------------------------------------
 
-        @rule(name=st.sampled_from(NAMES), seed=st.integers(0, 5))
-        def drop(self, name: str, seed: int) -> None:
-            self._drop(name, self._content(seed))
+        @rule(seeds=st.dictionaries(st.sampled_from(NAMES), st.integers(0, 3), min_size=1))
+        def drop(self, seeds: dict[str, int]) -> None:
+            self._drop({name: self._content(seed) for name, seed in seeds.items()})
 
         @precondition(lambda self: any(one.counts for one in self.drops))
-        @rule(name=st.sampled_from(NAMES), data=st.data())
-        def drop_the_same_content_again(self, name: str, data: st.DataObject) -> None:
-            self._drop(name, data.draw(st.sampled_from([one.content for one in self.drops if one.counts])))
+        @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), data=st.data())
+        def drop_the_same_contents_again(self, names: set[str], data: st.DataObject) -> None:
+            counting = st.sampled_from([one.content for one in self.drops if one.counts])
+            self._drop({name: data.draw(counting) for name in sorted(names)})
 
-        @precondition(lambda self: any(one.counts for one in self.drops))
+        @precondition(lambda self: any(self._can_be_retracted()))
         @rule(data=st.data())
         def retract(self, data: st.DataObject) -> None:
-            at = data.draw(st.sampled_from([at for at, one in enumerate(self.drops) if one.counts]))
-            self._ask(OperationKind.RETRACT, at)
-            self.drops[at].counts = False
+            possible = [at for at, can in enumerate(self._can_be_retracted()) if can]
+            chosen = sorted(data.draw(st.sets(st.sampled_from(possible), min_size=1, max_size=3)))
+            self._ask(OperationKind.RETRACT, *chosen)
+            left = [self.drops[at].content for at in chosen if self.drops[at].counts]
+            for at in chosen:
+                self.drops[at].counts, self.drops[at].is_retracted = False, True
+            for content in left:
+                self._leave(content)
             self._settle()
 
         @precondition(lambda self: self.drops)
@@ -135,26 +143,49 @@ def make_machine(make_world: Callable[[], World], destroy: Callable[[World], Non
             path.write_text("\n".join([",".join(generators.SALES_HEADER), *(",".join(row) for row in rows)]) + "\n")
             return path
 
-        def _drop(self, name: str, content: Path) -> None:
+        def _drop(self, contents: dict[str, Path]) -> None:
+            """Drop files side by side: they are listed, and so judged, in the order of their keys."""
             # Another byte of name would do as well: S3 tells two drops of one content under one name apart by their time only.
-            if any(one.name == name and one.content == content for one in self.drops):
-                return
-            self.world.drop(name, content)
-            self.drops.append(Dropped(name, content, counts=False))
-            self._load(len(self.drops) - 1)
+            known = {(one.name, one.content) for one in self.drops}
+            new = [Dropped(name, content) for name, content in sorted(contents.items()) if (name, content) not in known]
+            for one in new:
+                self.world.drop(one.name, one.content)
+            for one in new:
+                self.drops.append(one)
+                self._load(len(self.drops) - 1)
             self._settle()
 
         def _load(self, at: int) -> None:
             """The file's content counts if it does not by another one, and then takes the place of its name's earlier version."""
             mine = self.drops[at]
             mine.counts = not any(one.counts and one.content == mine.content for one in self.drops if one is not mine)
+            mine.is_skipped, mine.is_retracted = not mine.counts, False
             if mine.counts:
-                for one in self.drops[:at]:
-                    one.counts &= one.name != mine.name
+                earlier = [one for one in self.drops[:at] if one.counts and one.name == mine.name]
+                for one in earlier:
+                    one.counts = False
+                for one in earlier:
+                    self._leave(one.content)
 
-        def _ask(self, kind: OperationKind, at: int) -> None:
+        def _leave(self, content: Path) -> None:
+            """A content that counts nowhere any more comes back by the oldest file that was skipped for it."""
+            if any(one.counts and one.content == content for one in self.drops):
+                return
+            heirs = (at for at, one in enumerate(self.drops) if one.content == content and one.is_skipped and not one.is_retracted)
+            heir = next((at for at in heirs if not self._is_superseded(at)), None)
+            if heir is not None:
+                self._load(heir)
+
+        def _is_superseded(self, at: int) -> bool:
+            return any(one.name == self.drops[at].name and not one.is_skipped for one in self.drops[at + 1 :])
+
+        def _can_be_retracted(self) -> list[bool]:
+            return [one.counts or (one.is_skipped and not one.is_retracted) for one in self.drops]
+
+        def _ask(self, kind: OperationKind, *places: int) -> None:
             world = self.world
-            files = choose(world.db, world.config, kind, Choice(names=(str(at + 1),)), replaces=kind == OperationKind.REPLAY)
+            names = tuple(str(at + 1) for at in places)
+            files = choose(world.db, world.config, kind, Choice(names=names), replaces=kind == OperationKind.REPLAY)
             request_files(world.db, world.config, kind, files, "property")
 
         # -- what must hold -----------------------------------------------------------------------------------------

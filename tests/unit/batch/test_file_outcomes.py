@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.batch.counts import Census
 from app.batch.file_outcomes import Plan, Scanned, file_results, headers_to_keep, note_duplicates, note_spoilt, note_unusable
@@ -85,6 +89,112 @@ def test_duplicates_may_be_wanted_or_rejected() -> None:
     plan = Plan()
     note_duplicates(FakeLedger(), contract(duplicates="reject"), files, plan)
     assert plan.results[2].state == "REJECTED"
+
+
+@dataclass
+class ModelFile:
+    name: str
+    content: str
+    counts: bool = False
+    state: str = "CLAIMED"
+
+
+class ModelLedger:
+    """The ledger's files, and what the final transaction does to them, under `redelivery: replace`."""
+
+    def __init__(self) -> None:
+        self.files: dict[int, ModelFile] = {}
+        self.promised: list[int] = []
+
+    def files_in_force(self, digests: set[bytes], but: Collection[int]) -> dict[bytes, int]:
+        counting = [number for number, file in self.files.items() if file.counts]
+        return {self.files[n].content.encode(): n for n in reversed((*counting, *self.promised)) if n not in but}
+
+    def earlier_versions(self, file_ids: Collection[int]) -> dict[int, list[tuple[int, bytes | None]]]:
+        found: dict[int, list[tuple[int, bytes | None]]] = {}
+        for old, file in self.files.items():
+            new = max((n for n in file_ids if n > old and self.files[n].name == file.name), default=None)
+            if file.counts and new is not None:
+                found.setdefault(new, []).append((old, file.content.encode()))
+        return found
+
+    def skipped_files(self, contents: Mapping[bytes, Collection[int]]) -> dict[bytes, int]:
+        found = {digest: self.heir(digest.decode(), {self.files[old].name for old in olds}) for digest, olds in contents.items()}
+        return {digest: heir for digest, heir in found.items() if heir is not None}
+
+    def heir(self, content: str, but: Collection[str] = ()) -> int | None:
+        mine = (n for n, file in self.files.items() if file.content == content and file.state == "DUPLICATE" and file.name not in but)
+        return next((n for n in mine if not self.is_superseded(n)), None)
+
+    def is_superseded(self, number: int) -> bool:
+        later = [file for n, file in self.files.items() if n > number and file.name == self.files[number].name]
+        return any(file.state == "COMMITTED" for file in later)
+
+    def load(self, numbers: Sequence[int], *, is_replay: bool = False) -> None:
+        """Judge files as a batch does, and change everything as its transaction does."""
+        names = {self.files[n].name for n in numbers}
+        assert len(names) == len(numbers) or is_replay
+        plan = Plan()
+        loads = [
+            n for n in numbers if not (is_replay and any(f.counts and f.name == self.files[n].name for m, f in self.files.items() if m > n))
+        ]
+        found = scanned(*((n, self.files[n].content, 1, 0) for n in loads))
+        skipped = note_duplicates(self, REPLACING, found, plan, numbers if is_replay else ())  # type: ignore[arg-type]
+        superseded = [old for new, olds in self.earlier_versions(loads).items() if new not in skipped for old, _ in olds]
+        stake = {self.files[n].content for n in (*numbers, *superseded)}
+        for n in superseded:
+            self.files[n].counts = False
+        for n in loads:
+            self.files[n].counts, self.files[n].state = n not in skipped, "DUPLICATE" if n in skipped else "COMMITTED"
+        self.promised = [n for n in self.promised if n not in numbers]
+        held = self.files_in_force(set(), ())
+        heirs = [self.heir(content) for content in stake if content.encode() not in held]
+        self.promised += sorted(heir for heir in heirs if heir is not None)
+
+
+REPLACING = Contract((Column("a", "string"),), settings=Settings(redelivery="replace"))
+
+
+def counting_after(drops: Sequence[tuple[str, str]], sizes: Sequence[int]) -> list[int]:
+    """Load drops in batches of these sizes, the last one over and over; return the files that count in the end."""
+    ledger = ModelLedger()
+    waiting = list(enumerate(drops, 1))
+    turn = 0
+    while waiting or ledger.promised:
+        if ledger.promised:
+            ledger.load(ledger.promised[:1], is_replay=True)
+            continue
+        batch: list[int] = []
+        while waiting and len(batch) < sizes[min(turn, len(sizes) - 1)] and waiting[0][1][0] not in {ledger.files[n].name for n in batch}:
+            number, (name, content) = waiting.pop(0)
+            ledger.files[number] = ModelFile(name, content)
+            batch.append(number)
+        ledger.load(batch)
+        turn += 1
+    return [number for number, file in ledger.files.items() if file.counts]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    drops=st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("WXYZ")), max_size=12),
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=6),
+)
+def test_which_files_count_does_not_depend_on_how_they_fall_into_batches(drops: list[tuple[str, str]], sizes: list[int]) -> None:
+    assert counting_after(drops, sizes) == counting_after(drops, [1])
+
+
+def test_a_file_whose_original_is_superseded_in_the_same_batch_is_loaded() -> None:
+    assert counting_after([("a", "X"), ("a", "Y"), ("b", "X")], [1, 2]) == [2, 3]
+
+
+def test_an_older_skipped_file_goes_before_a_new_one() -> None:
+    assert counting_after([("a", "X"), ("c", "X"), ("a", "Y"), ("b", "X")], [1, 1, 2]) == [2, 3]
+
+
+def test_a_file_that_turns_out_unusable_is_no_original_any_more() -> None:
+    plan = Plan()
+    note_duplicates(FakeLedger(), contract(), scanned((1, "x", 1, 0), (2, "x", 1, 0)), plan)
+    assert (plan.is_open(2), plan.forget_duplicates(), plan.is_open(2), plan.forget_duplicates()) == (False, True, True, False)
 
 
 def test_an_unusable_file_is_noted_once_and_a_lost_one_is_lost() -> None:
