@@ -5,6 +5,9 @@ PYTHON := .venv/bin/python
 PYTEST := .venv/bin/python -m pytest
 # What CI spends its minutes on.
 SLOWEST := --durations=20 --durations-min=5
+# Tests run in an order that is drawn anew each time; SHUFFLE=n, which the last lines tell, gives the same one again.
+SHUFFLE ?= random
+ORDER := --shuffle $(SHUFFLE)
 
 # The packages of requirements-dev.txt; a clone without them is set up first.
 TOOLS := .venv/bin/lint-imports
@@ -42,14 +45,14 @@ type: | $(TOOLS) ## mypy --strict over app and scripts
 	.venv/bin/mypy
 
 unit: | $(TOOLS) ## tests without Spark and network, seconds
-	$(PYTEST) tests/unit
+	$(PYTEST) $(ORDER) tests/unit
 
 # The first or second half of them, as two processes do all in half the time.
 unit-%: | $(TOOLS)
 	$(PYTEST) -p tests.shares --share $*/2 tests/unit
 
 spark: | $(TOOLS) ## tests with a local Spark session
-	$(PYTEST) tests/spark
+	$(PYTEST) $(ORDER) tests/spark
 
 integration: | $(TOOLS) ## tests on the embedded S3 and MySQL
 	$(PYTEST) $(SLOWEST) tests/integration

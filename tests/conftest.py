@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.contract.contract import Contract
+from tests import shuffle, skips
 from tests.shipped import shipped_contract
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -19,6 +20,12 @@ os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
 # As spark-submit.sh arranges it for the real job: Spark's Python processes take pyspark from .venv, and the package from here.
 os.environ.setdefault("SPARK_HOME", str(REPOSITORY / ".cache" / "spark"))
 os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (str(REPOSITORY), os.environ.get("PYTHONPATH", "")) if p)
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    # Here and not as `pytest_plugins`, which no conftest.py below the root may name.
+    pluginmanager.register(shuffle)
+    pluginmanager.register(skips)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """Every operation, killed in the middle by SIGKILL: the next start ends it, and the result is that of an undisturbed run.
 
-One home for all: each start first ends what the kill before it left, and is then killed itself inside the next operation.
+One home for all kills: each start first ends what the kill before it left, and is then killed itself inside the next operation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BAD = "5,121,sugar,never,1,50,1,50"
 MENDED = "5,121,sugar,2024-01-09,1,50,1,50"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     home = tmp_path_factory.mktemp("home")
     conf = tmp_path_factory.mktemp("conf") / "conf"
@@ -98,7 +98,9 @@ def test_whatever_operation_is_killed_the_next_start_ends_it(product: Product, t
     assert [count for _, _, count in parts] == [1] * len(parts)
 
 
-def test_a_dry_run_of_a_real_command_shows_mart_rows_before_and_after(product: Product) -> None:
+def test_a_dry_run_of_a_real_command_shows_mart_rows_before_and_after(product: Product, tmp_path: Path) -> None:
+    Storage(product).put("3.csv", write(tmp_path / "3.csv", 3).read_bytes())
+    product.call("run", "--once")
     before = product.marts()
     said = product.call("retract", "3.csv", "--dry-run", "--json")
     found = json.loads(said.splitlines()[-1])
