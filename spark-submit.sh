@@ -9,6 +9,9 @@ if [ ! -x "$python" ]; then
   exit 2
 fi
 
+# A name server that answers nothing is given up soon, by Python and by the JVM alike: they ask through the C library.
+export RES_OPTIONS="${RES_OPTIONS:-timeout:2 attempts:2}"
+
 # What stands before a `--` belongs to spark-submit.
 spark_args=()
 for arg in "$@"; do

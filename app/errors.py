@@ -173,6 +173,14 @@ class BatchFailed(TransientError):
     cure = "the job retries by itself; see the log for the first cause"
 
 
+class TransactionTooLarge(BatchFailed):
+    """MySQL refuses a transaction for its size; the batch is split like one that a file makes fail."""
+
+    code = "MYSQL_TOO_LARGE"
+    cause = "A transaction is larger than max_allowed_packet, max_binlog_cache_size or the members of a group or cluster accept."
+    cure = "the batch is split by itself; lower stream.max_files_per_trigger and stream.max_bytes_per_trigger, or raise the server's limit"
+
+
 class PlannerGone(TransientError):
     """The process that lists and claims files has ended under us."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,18 +113,18 @@ def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
     refused = refusal(report.nodeid, reason_of(report))
     if refused is not None:
         report.outcome = "failed"
-        report.longrepr = refused
+        report.longrepr = refused  # pytest shows a text as it stands
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport() -> Iterator[None]:
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     _judge(report)
     return report
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_make_collect_report() -> Iterator[None]:
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     _judge(report)
     return report
@@ -137,5 +137,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         found[place] = found.get(place, 0) + 1
     if found:
         terminalreporter.section("NOT TESTED on this machine", sep="!", red=True, bold=True)
-    for (place, reason), count in found.items():
-        terminalreporter.write_line(f"NOT TESTED: {place} ({count}): {reason}", red=True)
+    for (module, reason), count in found.items():
+        terminalreporter.write_line(f"NOT TESTED: {module} ({count}): {reason}", red=True)

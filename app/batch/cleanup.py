@@ -26,7 +26,7 @@ def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str
     for batch_key in dead:
         for prefix in _planned_prefixes(ledger, config, batch_key):
             delete_below(client, config.s3.bucket, prefix)
-        clear_rows(ledger, batch_key)
+        clear_rows(ledger, batch_key, DEAD_TABLES)
         ledger.bury(batch_key)
         log.info("leftovers of attempt=%s removed", batch_key)
     return len(dead)
@@ -40,25 +40,35 @@ def withdraw(ledger: Ledger, config: Config, client: S3Client, batch_key: str) -
     for prefix in _planned_prefixes(ledger, config, batch_key):
         delete_below(client, config.s3.bucket, prefix)
     for table in STAGE_TABLES:
-        while ledger.db.run(lambda tx, table=table: delete_page(tx, table, batch_key)):  # type: ignore[misc]
+        while ledger.db.run(lambda tx, table=table: delete_page(tx, table, batch_key)) == DELETE_ROWS:  # type: ignore[misc]
             pass
     log.info("withdrawn attempt=%s", batch_key)
 
 
-def clear_rows(ledger: Ledger, batch_key: str) -> None:
-    """Delete the stage rows of a batch key that is committed or dead, in bounded steps."""
-    for table in STAGE_TABLES:
-        while ledger.write(lambda tx, table=table: delete_page(tx, table, batch_key)):  # type: ignore[misc]
-            pass
+def clear_rows(ledger: Ledger, batch_key: str, tables: Sequence[str] | None = None, *, level: int = logging.WARNING) -> int:
+    """Delete the stage rows of a batch key that is committed or dead, in bounded steps. Returns how many rows went.
+
+    A frozen executor may hold locks on them for as long as its session lives: what is locked stays, and is removed by a later look.
+    """
+    removed = 0
+    for table in tables or STAGE_TABLES:
+        page: int | None = DELETE_ROWS
+        while page == DELETE_ROWS:
+            page = ledger.write(lambda tx, table=table: delete_page(tx, table, batch_key))  # type: ignore[misc]
+            removed += page or 0
+        if page is None:
+            log.log(level, "rows of %s batch_key=%s are locked by another session: they are removed later", table, batch_key)
+    return removed
 
 
 def clear_stage(ledger: Ledger) -> int:
-    """Delete the stage rows of every attempt that is over. Returns how many attempts had some."""
+    """Delete the stage rows of every attempt that is over. Returns how many attempts had some that could be deleted."""
     staged = ledger.staged_keys(STAGE_TABLES)
     over = sorted(staged - set(ledger.dead_attempts(None))) if staged else []
-    for batch_key in over:
-        clear_rows(ledger, batch_key)
-    return len(over)
+    # This is the later look, and one comes every second.
+    cleared = sum(clear_rows(ledger, batch_key, level=logging.DEBUG) > 0 for batch_key in over)
+    dead = ledger.dead_pending_keys()
+    return cleared + sum(clear_rows(ledger, batch_key, DEAD_TABLES, level=logging.DEBUG) > 0 for batch_key in dead)
 
 
 def clear_consumed(ledger: Ledger, config: Config, client: S3Client) -> int:
@@ -97,14 +107,20 @@ def clear_mended(ledger: Ledger, config: Config, client: S3Client) -> int:
 
 
 STAGE_TABLES = ("stage_file", *(mart.stage_table for mart in MARTS))
+# What else an attempt fills beside its transactions, and what nobody needs of it once it is dead.
+DEAD_TABLES = (*STAGE_TABLES, "pending_key")
 DELETE_ROWS = 10_000
 CONSUMED_PAGE = 100
 REPLACED_PAGE = 100
 
 
-def delete_page(tx: Tx, table: str, batch_key: str) -> bool:
-    """Delete some rows of a batch key; tell whether there may be more."""
-    return tx.execute(f"DELETE FROM {table} WHERE batch_key = %s LIMIT {DELETE_ROWS}", (batch_key,)) == DELETE_ROWS
+def delete_page(tx: Tx, table: str, batch_key: str) -> int | None:
+    """Delete some rows of a batch key, and wait for nobody. Returns how many, or None where another session has locked one of them."""
+    where = f"FROM {table} WHERE batch_key = %s LIMIT {DELETE_ROWS}"
+    found = tx.rows_unless_locked(f"SELECT 1 {where} FOR UPDATE NOWAIT", (batch_key,))
+    if not found:
+        return None if found is None else 0
+    return tx.execute(f"DELETE {where}", (batch_key,))
 
 
 def _planned_prefixes(ledger: Ledger, config: Config, batch_key: str) -> list[str]:

@@ -10,6 +10,7 @@ from app.config.load import Config
 from app.errors import DimensionError, EnvironmentFault, MySqlError
 from app.model.dimensions import DIMENSIONS
 from app.mysql.database import Database, Row, Tx
+from app.mysql.errors import BINLOG_CURE
 from app.mysql.migrations import require_current
 from app.s3.read import make_client, server_time
 
@@ -24,6 +25,7 @@ def checks(config: Config) -> dict[str, Callable[[], str]]:
     db = Database(config.mysql, attempts=ATTEMPTS)
     return {
         "mysql": lambda: _connection(db),
+        "mysql binlog": lambda: check_binlog(db),
         "mysql tables": lambda: _tables(db),
         "mysql grants": lambda: _grants(db),
         "clock": lambda: _clock(db, config),
@@ -41,6 +43,19 @@ def _connection(db: Database) -> str:
     c = db.config
     tls = f"TLS {found['cipher']}" if found["cipher"] else "no TLS"
     return f"{c.host}:{c.port}/{found['name']}: server {found['version']}, user {found['login']}, {tls}"
+
+
+def check_binlog(db: Database) -> str:
+    """Look at the form of the server's binary log.
+
+    Raises:
+        MySqlError: InnoDB cannot write what our sessions change into it.
+    """
+    row = db.run(lambda tx: tx.row("SELECT @@GLOBAL.log_bin AS written, @@GLOBAL.binlog_format AS format"))
+    assert row is not None, "variables are one row"
+    if row["written"] and row["format"] == "STATEMENT":
+        raise MySqlError("the server has binlog_format=STATEMENT, and would refuse every write (error 1665)", cure=BINLOG_CURE)
+    return f"binary log {row['format']}" if row["written"] else "no binary log"
 
 
 def _tables(db: Database) -> str:

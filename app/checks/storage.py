@@ -13,12 +13,14 @@ from app.source.ignored_keys import CHECK_PROBE
 # A check is there to tell soon; the job itself is more patient.
 ATTEMPTS = 2
 CONNECT_SECONDS = 5.0
+MOST_READ_SECONDS = 15
 WRONG_ETAG = "00000000000000000000000000000000"
 
 
 def checks(config: S3Config) -> dict[str, Callable[[], str]]:
     """Return the checks of S3 by name."""
-    client = make_client(config, attempts=ATTEMPTS, connect_timeout=CONNECT_SECONDS)
+    hasty = config.model_copy(update={"read_timeout_seconds": min(config.read_timeout_seconds, MOST_READ_SECONDS)})
+    client = make_client(hasty, attempts=ATTEMPTS, connect_timeout=CONNECT_SECONDS)
     named = {
         "processed": config.processed_prefix,
         "error": config.error_prefix,

@@ -16,11 +16,15 @@ def stage_rows(sweep: Sweep) -> Iterator[Removal]:
         # Asked second: an attempt is in the ledger before it stages anything.
         alive = sweep.db.run(partial(open_attempts, keys=sorted(found)))
         for key in sorted(found.keys() - alive):
-            if not sweep.dry_run:
-                _delete(sweep, table, key)
-            yield Removal(f"{table} batch_key={key}", rows=found[key])
+            removed = found[key] if sweep.dry_run else _delete(sweep, table, key)
+            if removed:
+                yield Removal(f"{table} batch_key={key}", rows=removed)
 
 
-def _delete(sweep: Sweep, table: str, batch_key: str) -> None:
-    while sweep.db.run(partial(delete_page, table=table, batch_key=batch_key)):
-        pass
+def _delete(sweep: Sweep, table: str, batch_key: str) -> int:
+    """Delete the rows that no other session has locked. Returns how many went."""
+    removed, page = 0, 1
+    while page:
+        page = sweep.db.run(partial(delete_page, table=table, batch_key=batch_key)) or 0
+        removed += page
+    return removed

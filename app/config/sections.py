@@ -83,6 +83,12 @@ class S3Config(Section):
     facts_prefix: Text = Field(default="sales_facts/", description="Where the fact Parquet is written")
     pending_prefix: Text = Field(default="sales_pending/", description="Where rows wait for their dimension")
     max_connections: Positive = Field(default=32, description="Connections to S3 at the same time")
+    connect_timeout_seconds: Positive = Field(default=10, description="Give up connecting after this long")
+    read_timeout_seconds: Positive = Field(default=60, description="Give up a request after so long without a byte of its answer")
+    least_bytes_per_second: Bytes = Field(
+        default=16 << 10,
+        description="A transfer that is slower is given up: it may take the read time-out and its bytes at this rate, at least 1 MB's",
+    )
 
     @field_validator("bucket")
     @classmethod
@@ -138,7 +144,17 @@ class MySqlConfig(Section):
     user: Text = Field(description="User")
     password: SecretStr = Field(description="Password of the user")
     database: Text = Field(description="Database (schema) name")
-    connect_timeout_seconds: Positive = Field(default=10, description="Give up connecting after this long")
+    connect_timeout_seconds: Positive = Field(
+        default=10, description="Give up resolving the name, connecting or logging in after this long"
+    )
+    read_timeout_seconds: Positive = Field(
+        default=30,
+        description="Without an answer for so long, the server is asked over another connection whether it works on the statement; if it"
+        " does, it is waited for",
+    )
+    statement_timeout_seconds: Positive = Field(default=3600, description="Give up a statement that the server works on after this long")
+    lock_wait_seconds: Positive = Field(default=20, description="Longest wait for a row or table that another session has locked")
+    idle_seconds: Positive = Field(default=600, description="The server ends a session of Spark's that says nothing for so long")
     tls: Literal["off", "required", "verify"] = Field(default="off", description="off, required (encrypted) or verify (and the CA checked)")
     tls_ca: OptionalPath = Field(default=None, description="CA file (PEM) for verify, relative to the conf folder; empty for the system's")
 
@@ -167,7 +183,9 @@ class StreamConfig(Section):
     max_header_bytes: Bytes = Field(default=64 << 10, description="Most bytes read to find a header")
     max_record_lines: Positive = Field(default=100, description="Most lines of one quoted record")
     max_record_bytes: Bytes = Field(default=1 << 20, description="Most bytes of one record")
-    stop_timeout_seconds: Seconds = Field(default=300.0, description="How long a stop waits for the running batch")
+    stop_timeout_seconds: Seconds = Field(
+        default=300.0, description="A stop takes no longer: what hangs then, or still runs, is cut and done again"
+    )
     archive_threads: Positive = Field(default=8, description="Objects archived at the same time")
 
 

@@ -158,7 +158,7 @@ class Ledger:
             tx.execute(sql, (batch_key,))
             for table in ("quarantine_part", "pending_part"):
                 tx.execute(f"UPDATE {table} SET state = 'DEAD' WHERE batch_key = %s AND state = 'PLANNED'", (batch_key,))
-            for table in ("pending_key", "batch_file", *attempt_plan.FINDINGS):
+            for table in ("batch_file", *attempt_plan.FINDINGS):
                 tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (batch_key,))
             tx.execute(
                 "UPDATE batch_attempt SET state = 'DEAD', ended_at = UTC_TIMESTAMP(6) WHERE batch_key = %s AND state = 'OPEN'", (batch_key,)
@@ -179,6 +179,14 @@ class Ledger:
         """Return the batch keys that have rows in these stage tables."""
         sql = " UNION ".join(f"SELECT DISTINCT batch_key FROM {table}" for table in tables)
         return {row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql))}
+
+    def dead_pending_keys(self) -> list[str]:
+        """Return the dead attempts that have left keys of pending rows, which were locked when everything else of them was removed."""
+        sql = (
+            "SELECT k.batch_key FROM (SELECT DISTINCT batch_key FROM pending_key) k JOIN batch_attempt a ON a.batch_key = k.batch_key"
+            " WHERE a.state = 'DEAD'"
+        )
+        return [row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql))]
 
     # -- pending rows -----------------------------------------------------------------------------------------------
 

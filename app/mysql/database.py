@@ -17,6 +17,7 @@ from pymysql.constants import CLIENT
 
 from app.config.load import MySqlConfig
 from app.errors import ConfigError
+from app.mysql.connection import BoundedConnection, Limits, is_from_server, works_on
 from app.mysql.errors import retrying, translated
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ T = TypeVar("T")
 Row = dict[str, Any]
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
+# What MySQL, and what MariaDB says where NOWAIT finds a lock.
+ER_LOCK_NOWAIT, ER_LOCK_WAIT_TIMEOUT = 3572, 1205
 # Tries of one transaction, where its caller does not say otherwise.
 ATTEMPTS = 5
 
@@ -58,6 +61,15 @@ class Tx:
         with self._connection.cursor() as cursor:
             cursor.execute(sql, tuple(args) or None)
             return list(cursor.fetchall())
+
+    def rows_unless_locked(self, sql: str, args: Sequence[Any] = ()) -> list[Row] | None:
+        """Run one SELECT ... FOR UPDATE NOWAIT and return its rows, or None where another session has locked one of them."""
+        try:
+            return self.rows(sql, args)
+        except pymysql.MySQLError as exc:
+            if exc.args and exc.args[0] in (ER_LOCK_NOWAIT, ER_LOCK_WAIT_TIMEOUT):
+                return None
+            raise
 
     def row(self, sql: str, args: Sequence[Any] = ()) -> Row | None:
         """Run one SELECT and return its first row, or None."""
@@ -95,8 +107,8 @@ class Database:
         """
         c = self.config
         with translated(f"mysql.host={c.host}:{c.port} database={c.database} user={c.user}"):
-            connection = pymysql.connect(
-                **_login(c),
+            connection = _open(
+                c,
                 charset="utf8mb4",
                 cursorclass=pymysql.cursors.DictCursor,
                 client_flag=CLIENT.FOUND_ROWS,
@@ -104,6 +116,7 @@ class Database:
                 autocommit=True,
                 init_command=(
                     "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO'"
+                    + f", {lock_limits(c)}"
                     + (f", wait_timeout = {self._silence}" if self._silence else "")
                 ),
             )
@@ -191,8 +204,29 @@ class Database:
 
 
 def connect_plainly(config: MySqlConfig) -> Connection:
-    """Open a connection with the driver's own defaults, as the migrations' library expects it."""
-    return pymysql.connect(**_login(config))
+    """Open a connection with the driver's own defaults, as the migrations' library expects it; it may change large tables for a day."""
+    return _open(config.model_copy(update={"statement_timeout_seconds": 86_400}), init_command=f"SET {lock_limits(config)}")
+
+
+def lock_limits(config: MySqlConfig) -> str:
+    """Return the session variables that bound the wait for a row lock and for a table that somebody changes."""
+    seconds = config.lock_wait_seconds
+    return f"innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
+
+
+def _open(config: MySqlConfig, **settings: Any) -> Connection:
+    limits = Limits(config.connect_timeout_seconds, config.read_timeout_seconds, config.statement_timeout_seconds)
+
+    def still_runs(thread: int) -> bool:
+        try:
+            seconds = config.connect_timeout_seconds
+            with pymysql.connect(**_login(config), connect_timeout=seconds, read_timeout=seconds, write_timeout=seconds) as other:
+                return works_on(other, thread)
+        except pymysql.MySQLError as exc:
+            log.warning("mysql.host=%s:%d was silent and does not say what it does: %s", config.host, config.port, exc)
+            return is_from_server(exc)
+
+    return BoundedConnection(limits, still_runs, **_login(config), **settings)
 
 
 def _login(config: MySqlConfig) -> dict[str, Any]:
@@ -203,7 +237,6 @@ def _login(config: MySqlConfig) -> dict[str, Any]:
         "user": config.user,
         "password": config.password.get_secret_value(),
         "database": config.database,
-        "connect_timeout": config.connect_timeout_seconds,
         "ssl": tls_context(config),
         # Left to itself the driver encrypts when it can, and then without a check.
         "ssl_disabled": config.tls == "off",

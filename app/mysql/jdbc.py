@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from app.config.load import MySqlConfig
+from app.mysql.database import lock_limits
 from app.mysql.truststore import TYPE, trust_store
 
 
@@ -23,6 +24,10 @@ def jdbc_options(config: MySqlConfig) -> dict[str, str]:
         "sslMode": ssl_mode,
         "allowPublicKeyRetrieval": "true",
         "connectTimeout": str(config.connect_timeout_seconds * 1000),
+        # It writes pages of rows and reads whole tables: no statement of it works for long without a byte, unless it waits for a lock.
+        "socketTimeout": str((config.read_timeout_seconds + config.lock_wait_seconds) * 1000),
+        "tcpKeepAlive": "true",
+        "sessionVariables": quote(session_variables(config), safe=""),
         "tinyInt1isBit": "false",
         **_jdbc_trust(config),
     }
@@ -33,6 +38,11 @@ def jdbc_options(config: MySqlConfig) -> dict[str, str]:
         "user": config.user,
         "password": config.password.get_secret_value(),
     }
+
+
+def session_variables(config: MySqlConfig) -> str:
+    """Return what a session of Spark's sets: it waits for nobody long, and ends with its owner, and its locks with it."""
+    return f"{lock_limits(config).replace(' ', '')},wait_timeout={config.idle_seconds}"
 
 
 def _jdbc_trust(config: MySqlConfig) -> dict[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.config.load import MySqlConfig
 from app.errors import MySqlError
-from app.mysql.database import Database, Tx, connect_plainly
+from app.mysql.database import Connection, Database, Tx, connect_plainly
 from app.mysql.errors import translated
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ SQL_FOLDER = Path(__file__).resolve().parents[2] / "scripts" / "sql"
 SEED_FILE = SQL_FOLDER / "seed_dimensions.sql"
 MIGRATIONS_TABLE = "schema_migration"
 NO_SUCH_TABLE = 1146
+# How long an init-db waits for another one that runs, and how old the lock of a dead one must at least be.
+LOCK_SECONDS = 60
+GRACE_SECONDS = 5.0
 
 
 def _migrations() -> MigrationList:
@@ -33,17 +38,58 @@ def apply_migrations(config: MySqlConfig) -> list[str]:
     """Apply the SQL files that the database does not have yet, in order. Returns their names.
 
     Raises:
-        MySqlError: a statement is refused; the files before it stay applied.
+        MySqlError: a statement is refused; the files before it stay applied. Or another init-db runs.
         MySqlUnavailable: the server does not answer.
     """
-    Database(config).connect().close()
-    with translated(f"mysql.database={config.database}"):
+    from yoyo.exceptions import LockTimeout
+
+    with Database(config).connect() as connection, translated(f"mysql.database={config.database}"):
+        _keep_others_out(connection, config.database)
+        _break_dead_lock(connection)
         backend = _backend(config)
-        with backend.lock():
-            todo = backend.to_apply(_migrations())
-            names = [migration.id for migration in todo]
-            backend.apply_migrations(todo)
+        try:
+            with backend.lock():
+                todo = backend.to_apply(_migrations())
+                names = [migration.id for migration in todo]
+                backend.apply_migrations(todo)
+        except LockTimeout as exc:
+            what = f"an init-db of another version runs in database {config.database}"
+            raise MySqlError(what, cure="wait for its end, then run ./spark-submit.sh init-db again") from exc
     return names
+
+
+def _keep_others_out(connection: Connection, database: str) -> None:
+    """Wait for the lock of `init-db`, which ends with its connection, however the process ends.
+
+    Raises:
+        MySqlError: another init-db has it.
+    """
+    name = "salestream.init-db." + sha256(database.encode()).hexdigest()[:32]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK(%s, %s) AS taken, IS_USED_LOCK(%s) AS holder", (name, LOCK_SECONDS, name))
+        row: Any = cursor.fetchone()
+    if row["taken"] != 1:
+        what = f"another init-db runs in database {database} (connection {row['holder']})"
+        raise MySqlError(what, cure="wait for its end, then run ./spark-submit.sh init-db again")
+
+
+def _break_dead_lock(connection: Connection) -> None:
+    """Delete the row that yoyo takes for a lock, and that an init-db leaves when it is killed.
+
+    Whoever runs now has the lock that ends with its connection, and that is us. An init-db of before that lock gets some seconds.
+    """
+    sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'yoyo_lock'"
+    with connection.cursor() as cursor:
+        if not cursor.execute(sql):
+            return
+        last = time.monotonic() + GRACE_SECONDS
+        while cursor.execute("SELECT pid, ctime FROM yoyo_lock"):
+            row: Any = cursor.fetchone()
+            if time.monotonic() >= last:
+                log.warning("init-db of process %s, begun at %s UTC, was killed: its lock is removed, its work is done now", *row.values())
+                cursor.execute("DELETE FROM yoyo_lock WHERE pid = %s", (row["pid"],))
+                return
+            time.sleep(0.5)
 
 
 def _backend(config: MySqlConfig) -> DatabaseBackend:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from boto3.exceptions import RetriesExceededError
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.config.load import S3Config
 from app.errors import S3Error, S3Unavailable
+from app.s3.deadlines import bound_requests
 from app.version import USER_AGENT
 
 if TYPE_CHECKING:
@@ -65,11 +67,11 @@ class ObjectVersion:
     version_id: str | None = None
 
 
-def make_client(config: S3Config, *, attempts: int = 5, connect_timeout: float = 10) -> S3Client:
+def make_client(config: S3Config, *, attempts: int = 5, connect_timeout: float | None = None) -> S3Client:
     """Open an S3 client; keys come from the configuration or else from the standard AWS provider chain."""
     secret = config.secret_access_key
     token = config.session_token
-    return boto3.client(
+    client = boto3.client(
         "s3",
         region_name=config.region,
         endpoint_url=config.endpoint_url,
@@ -82,12 +84,13 @@ def make_client(config: S3Config, *, attempts: int = 5, connect_timeout: float =
             retries={"mode": "standard", "max_attempts": attempts},
             s3={"addressing_style": "path" if config.path_style else "auto"},
             max_pool_connections=config.max_connections,
-            connect_timeout=connect_timeout,
-            read_timeout=60,
+            connect_timeout=connect_timeout or config.connect_timeout_seconds,
+            read_timeout=config.read_timeout_seconds,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),
     )
+    return bound_requests(client, config.read_timeout_seconds, config.least_bytes_per_second)
 
 
 def key_source(config: S3Config) -> str:
@@ -146,6 +149,8 @@ def translated(target: str) -> Iterator[None]:
     except BotoCoreError as exc:
         kind = S3Error if type(exc).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound") else S3Unavailable
         raise kind(f"{target}: {exc}") from exc
+    except (TimeoutError, RetriesExceededError) as exc:
+        raise S3Unavailable(f"{target}: {exc}") from exc
 
 
 def status_of(exc: ClientError) -> int:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
 from app.errors import S3Error, S3Unavailable
 from app.parsing.preamble import GZIP_MAGIC, UNREADABLE
@@ -22,6 +22,8 @@ OVERWRITTEN = "OVERWRITTEN"
 GONE = "GONE"
 # On top of the client's own attempts at each request.
 ATTEMPTS = 4
+# An S3 that is silent for so long is left to the batch, and to the run, which try again for stream.retry_seconds.
+PATIENCE_SECONDS = 60
 # How much is asked for behind the end of a split at a time, to finish its last record.
 BEHIND_BYTES = 256 << 10
 
@@ -64,7 +66,7 @@ class RangeReader:
         """
         policy = Retrying(
             retry=retry_if_exception_type(S3Unavailable),
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(PATIENCE_SECONDS),
             wait=wait_exponential_jitter(multiplier=0.2, max=3),
             reraise=True,
         )

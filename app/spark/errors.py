@@ -15,6 +15,7 @@ from app.errors import (
     RowsLost,
     S3Error,
     S3Unavailable,
+    TransactionTooLarge,
 )
 
 LONGEST_LINE = 500
@@ -28,6 +29,14 @@ _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     (re.compile(r"Checkpoint block \S+ not found"), RowsLost, None),
     (re.compile(r"OutOfMemoryError"), BatchFailed, "raise spark.driver_memory, or lower stream.max_bytes_per_trigger"),
     (re.compile(r"AccessDeniedException|AccessDenied|Status Code: 40[13]|NoSuchBucket|UnknownStoreException"), S3Error, None),
+    (
+        re.compile(r"PacketTooBigException|max_binlog_cache_size|hook 'before_commit'|exceeds the lock table size"),
+        TransactionTooLarge,
+        None,
+    ),
+    (re.compile(r"max_(user_)?connections|'max_\w+' resource|offline mode|WSREP|Max connect timeout"), MySqlUnavailable, None),
+    (re.compile(r"read.only (option|mode)|READ ONLY transaction"), MySqlUnavailable, None),
+    (re.compile(r"BINLOG_FORMAT = STATEMENT"), MySqlError, "set binlog_format=ROW on the server"),
     (re.compile(r"Communications link failure|CommunicationsException|SQLNonTransientConnectionException"), MySqlUnavailable, None),
     (re.compile(r"TransactionRollbackException|Deadlock found|Lock wait timeout"), MySqlUnavailable, None),
     (re.compile(r"java\.sql\.\w*(SQL|Batch)\w*Exception|MysqlDataTruncation|com\.mysql\.cj\.[\w.]*Exception"), MySqlError, None),

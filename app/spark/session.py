@@ -74,8 +74,13 @@ def settings(config: Config) -> dict[str, str]:
         "spark.hadoop.fs.s3a.path.style.access": str(s3.path_style).lower(),
         "spark.hadoop.fs.s3a.connection.maximum": str(max(64, s3.max_connections)),
         "spark.hadoop.fs.s3a.user.agent.prefix": USER_AGENT,
-        "spark.hadoop.fs.s3a.attempts.maximum": "5",
-        "spark.hadoop.fs.s3a.retry.limit": "5",
+        # Both multiply, and a silent server takes the whole time-out each time. Requests to slow down have a limit of their own.
+        "spark.hadoop.fs.s3a.attempts.maximum": "2",
+        "spark.hadoop.fs.s3a.retry.limit": "3",
+        "spark.hadoop.fs.s3a.connection.establish.timeout": f"{s3.connect_timeout_seconds}s",
+        "spark.hadoop.fs.s3a.connection.acquisition.timeout": f"{s3.read_timeout_seconds}s",
+        # Between two bytes.
+        "spark.hadoop.fs.s3a.connection.timeout": f"{s3.read_timeout_seconds}s",
         "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions),
     }
     if s3.endpoint_url:

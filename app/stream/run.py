@@ -56,7 +56,7 @@ def run(config: Config, *, once: bool, fail_on_rejected: bool = False) -> None:
         DataRejected: `fail_on_rejected`, and rows or files were rejected.
     """
     log.info("starting salestream version=%s env=%s", VERSION, config.env)
-    stop = StopRequest()
+    stop = StopRequest(config.stream.stop_timeout_seconds)
     stop.install()
     parse_failpoint()
     check_before_start(config)

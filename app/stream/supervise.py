@@ -29,13 +29,23 @@ DRAIN_PAUSE_SECONDS = 2.0
 # The pause before a restart doubles from the first to the last of these.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
+# What a stop keeps of its time for the end of query, ownership and session, once it has waited for the running batch; and of that, what
+# the end of the JVM takes, once the driver is gone.
+MOST_SECONDS_TO_END, MOST_SECONDS_OF_JVM = 15.0, 5.0
 
 
 class StopRequest:
-    """Remembers that SIGINT or SIGTERM asked for a stop; the running micro-batch is finished first. A second signal does not wait."""
+    """Remembers that SIGINT or SIGTERM asked for a stop; the running micro-batch is finished first. A second signal does not wait.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: how long a stop may take in all. Whatever hangs then, the process ends; what it was doing is done again by the next start.
+    """
+
+    def __init__(self, seconds: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._event = threading.Event()
+        self._seconds = seconds
+        self._clock = clock
+        self._ends: float | None = None
 
     def install(self) -> None:
         """Catch both signals, and tell spark-submit.sh which process to send them to."""
@@ -53,10 +63,28 @@ class StopRequest:
             os._exit(128 + number)
         log.info("stop requested by %s: finishing the running micro-batch", signal.Signals(number).name)
         self.request()
+        if self._seconds is not None:
+            last = threading.Timer(self._seconds - min(MOST_SECONDS_OF_JVM, self._seconds / 4), self._end)
+            last.daemon = True
+            last.start()
+
+    def _end(self) -> None:
+        log.error("the stop was not done within stream.stop_timeout_seconds: ending at once, the next start does the rest")
+        logging.shutdown()
+        os._exit(1)
 
     def request(self) -> None:
         """Ask for a stop."""
+        if self._ends is None and self._seconds is not None:
+            self._ends = self._clock() + self._seconds
         self._event.set()
+
+    def seconds_for_batch(self, most: float) -> float:
+        """Return how long a running batch may still go on: what is left of the stop, but for what the end of everything else takes."""
+        if self._ends is None:
+            return most
+        to_end = min(MOST_SECONDS_TO_END, (self._seconds or 0) / 2)
+        return max(0.0, min(most, self._ends - to_end - self._clock()))
 
     def __call__(self) -> bool:
         """Tell whether a stop was asked for."""
@@ -114,7 +142,7 @@ def supervise(query: StreamingQuery, runner: BatchRunner, keeper: Housekeeper, s
             keeper.tick()
             stop.wait(TICK_SECONDS)
     finally:
-        seconds = keeper.job.config.stream.stop_timeout_seconds
+        seconds = stop.seconds_for_batch(keeper.job.config.stream.stop_timeout_seconds)
         is_idle = runner.wait_idle(seconds)
         _stop(query)
     if stop() and not is_idle:

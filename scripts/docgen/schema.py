@@ -98,6 +98,8 @@ def altered(tables: Iterable[Table], paths: Iterable[Path]) -> list[Table]:
 
 def _changed(one: Table, change: str) -> Table:
     verb, item = change.split(" ", 1)
+    if verb == "CONVERT":
+        return one
     item = item.removeprefix("COLUMN ")
     if key := _KEY.match(item):
         assert verb == "ADD", change
@@ -130,6 +132,7 @@ def schema_page(conf: Path = CONF) -> str:
     intro = [
         "`./spark-submit.sh init-db` applies the numbered files of `scripts/sql/` in order, each once; the table `schema_migration`",
         "says which are in place. All times are UTC. Months are text, `YYYY-MM`. Money is `DECIMAL`.",
+        "Text of ledger and marts is `utf8mb4_bin`: it is compared exactly.",
         "The lines of the pictures are references by value: the database holds no foreign keys.",
         "",
     ]

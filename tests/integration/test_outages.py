@@ -128,6 +128,44 @@ def test_a_connection_cut_during_the_commit_counts_the_batch_exactly_once(world:
         assert_parts_agree(world)
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (3100, "Error on observer while running replication hook 'before_commit'."),
+        (1197, "Multi-statement transaction required more than 'max_binlog_cache_size' bytes of storage"),
+        (1180, "Got error 90 'Message too long' during COMMIT"),
+    ],
+)
+def test_a_batch_whose_transaction_is_too_large_is_split_and_loaded(world: World, spark: SparkSession, number: int, text: str) -> None:
+    for customer in range(1, 5):
+        world.drop(f"{customer}.csv", row(customer))
+    with tcp_proxy(world.config.mysql.host, world.config.mysql.port) as proxy:
+        world.set("mysql", host="127.0.0.1", port=proxy.port)
+        world.set("stream", max_attempts=2)
+        # Four files are too many, two are not.
+        proxy.refused, proxy.refusals = FINAL_UPDATE, [(number, text)] * 2
+        world.run_once(spark)
+        assert proxy.refusals == []
+    assert world.states() == {f"{n}.csv": "COMMITTED" for n in range(1, 5)}
+    assert world.customer_mart() == {(n, "2024-02"): Decimal(50) for n in range(1, 5)}
+    batches = world.rows("SELECT state, attempt, files FROM micro_batch ORDER BY id")
+    assert [(b["state"], b["attempt"], b["files"]) for b in batches] == [("SPLIT", 2, 4), ("COMMITTED", 1, 2), ("COMMITTED", 1, 2)]
+    assert_parts_agree(world)
+
+
+@pytest.mark.parametrize("number", [1047, 1180, 1226, 1792, 3101, 9001])
+def test_a_commit_that_a_cluster_or_a_proxy_refuses_for_now_is_tried_again(world: World, spark: SparkSession, number: int) -> None:
+    world.drop("1.csv", row(1))
+    with tcp_proxy(world.config.mysql.host, world.config.mysql.port) as proxy:
+        world.set("mysql", host="127.0.0.1", port=proxy.port)
+        proxy.refused, proxy.refusals = FINAL_UPDATE, [(number, "not now")] * 2
+        world.run_once(spark)
+        assert proxy.refusals == []
+    assert world.customer_mart() == {(1, "2024-02"): Decimal(50)}
+    assert world.rows("SELECT state, attempt FROM micro_batch") == [{"state": "COMMITTED", "attempt": 1}]
+    assert_parts_agree(world)
+
+
 def test_of_two_transactions_that_lock_each_other_out_both_succeed(world: World) -> None:
     meeting = threading.Barrier(2)
     begun: list[int] = []

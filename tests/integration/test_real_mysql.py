@@ -19,7 +19,7 @@ from app.model.dimensions import DIMENSIONS
 from app.mysql.database import Database
 from app.mysql.jdbc import jdbc_options
 from app.mysql.migrations import apply_migrations, pending_migrations, seed_dimensions
-from tests.integration import test_stream
+from tests.integration import test_locks, test_schema, test_silence, test_stream, test_upgrade
 from tests.integration.test_schema import assert_every_file_runs_again
 from tests.mysql_server import MySqlServer, binary, make_certificates, mysql_server
 from tests.world import ADMIN, JOB, World
@@ -90,6 +90,22 @@ def test_migrations_and_sample_dimensions_can_be_applied_again(make_world: MakeW
     assert {d.table: world.rows(f"SELECT COUNT(*) AS n FROM `{d.table}`")[0]["n"] for d in DIMENSIONS} == before
     assert all(before.values())
     assert_every_file_runs_again(world)
+
+
+def test_an_earlier_database_is_updated_and_its_work_goes_on(make_world: MakeWorld, spark: SparkSession) -> None:
+    test_upgrade.test_an_earlier_database_is_updated_and_its_work_goes_on(make_world("off"), spark)
+
+
+def test_nobody_waits_for_the_locks_of_a_dead_attempt(make_world: MakeWorld, spark: SparkSession) -> None:
+    test_locks.test_the_next_owner_waits_for_no_lock_of_a_dead_attempt_and_removes_its_rows_later(make_world("off"), spark)
+
+
+def test_a_long_statement_is_waited_for_and_a_killed_init_db_locks_nobody_out(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_world("off")
+    test_silence.test_a_long_statement_that_the_server_works_on_is_waited_for(world)
+    test_schema.test_an_init_db_that_was_killed_locks_nobody_out(world, monkeypatch, caplog)
 
 
 def test_both_drivers_refuse_a_server_that_another_ca_vouches_for(make_world: MakeWorld, spark: SparkSession, tmp_path: Path) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from app.cli import app as cli
+from app.errors import MySqlError
 from app.mysql.migrations import SQL_FOLDER, apply_migrations, pending_migrations
+from tests.dump import ROUND1, load
+from tests.integration.test_upgrade import update
 from tests.world import ADMIN, World
 
 pytestmark = pytest.mark.integration
@@ -33,3 +39,68 @@ def assert_every_file_runs_again(world: World) -> None:
 
 def test_every_sql_file_runs_again_where_its_mark_was_lost(world: World) -> None:
     assert_every_file_runs_again(world)
+
+
+# Servers whose default collation has changed between two updates
+
+
+def collations(world: World) -> set[str]:
+    """The collations of all columns of the ledger's and the marts' tables."""
+    dimensions = "'customer', 'store', 'product', 'sales_team', 's3_bucket_info', 'schema_migration', 'product_staging_table'"
+    sql = (
+        "SELECT DISTINCT collation_name AS c FROM information_schema.columns WHERE table_schema = DATABASE() AND collation_name IS NOT NULL"
+        f" AND table_name NOT IN ({dimensions}) AND table_name NOT LIKE '%%yoyo%%'"
+    )
+    return {row["c"] for row in world.rows(sql)}
+
+
+def test_every_table_of_ours_has_the_one_collation(world: World) -> None:
+    assert collations(world) == {"utf8mb4_bin"}
+
+
+# Those that an update in between has made, or made anew.
+LATER = ("batch_file", "file_reject", "quarantine_part", "pending_key", "stage_file", "customers_data_mart")
+
+
+def mixed(statement: str) -> str:
+    """Make some tables under another default, as after an update of the server."""
+    made = re.match(r"CREATE TABLE `(\w+)`", statement)
+    return re.sub(r"COLLATE=\w+", "COLLATE=utf8mb4_unicode_ci", statement) if made and made.group(1) in LATER else statement
+
+
+def test_tables_made_under_two_default_collations_are_set_right(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(world, ROUND1, mixed)
+    assert len(collations(world)) == 2
+    with pytest.raises(MySqlError, match="error 1267: Illegal mix of collations"):
+        world.rows("SELECT 1 FROM batch_file h JOIN batch_attempt a ON a.batch_key = h.batch_key")
+    update(world)
+    assert collations(world) == {"utf8mb4_bin"}
+    monkeypatch.setattr("app.cli.options.configuration", lambda _env: world.config)
+    for command in (["files"], ["file", "6"], ["quarantine", "list"], ["retract", "first.csv"]):
+        assert cli.main(command) == 0, (command, capsys.readouterr())
+
+
+# An init-db that was killed
+
+
+def test_an_init_db_that_was_killed_locks_nobody_out(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.mysql.migrations.GRACE_SECONDS", 0.5)
+    world.execute("DELETE FROM schema_migration WHERE migration_id LIKE '006%%'")
+    world.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, UTC_TIMESTAMP(), 4711)")
+    assert apply_migrations(world.mysql_as(ADMIN)) == ["006_collation"]
+    assert world.rows("SELECT pid FROM yoyo_lock") == []
+    assert [r.getMessage() for r in caplog.records if "4711" in r.getMessage()] != []
+
+
+def test_of_two_init_dbs_the_second_waits_for_the_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.mysql.migrations.LOCK_SECONDS", 1)
+    name = "salestream.init-db." + sha256(world.bucket.encode()).hexdigest()[:32]
+    with world.admin.connect() as first, first.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK(%s, 0)", (name,))
+        with pytest.raises(MySqlError, match=r"another init-db runs in database \w+ \(connection \d+\); wait for its end"):
+            apply_migrations(world.mysql_as(ADMIN))
+    assert apply_migrations(world.mysql_as(ADMIN)) == []

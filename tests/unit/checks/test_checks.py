@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.checks import Check, Finding, check_all, lines, look, raise_failures
+from app.checks.database import check_binlog
 from app.checks.grants import NEEDED
 from app.checks.machine import check_disk, check_java
 from app.checks.storage import check_condition, check_own, check_source
@@ -237,3 +239,31 @@ def test_a_server_that_is_down_is_told_once_in_a_line_of_bounded_length() -> Non
     assert caught.value.exit_code == 1
     assert str(caught.value).count("db:3306") == 1
     assert len(str(caught.value)) < 1000
+
+
+# The binary log
+
+
+class Server:
+    """A MySQL that answers the one question about its binary log."""
+
+    def __init__(self, written: int, style: str) -> None:
+        self._row = {"written": written, "format": style}
+
+    def run(self, work: Callable[[Server], dict[str, object]]) -> dict[str, object]:
+        return work(self)
+
+    def row(self, _sql: str) -> dict[str, object]:
+        return self._row
+
+
+@pytest.mark.parametrize(
+    ("written", "style", "said"), [(1, "ROW", "binary log ROW"), (1, "MIXED", "binary log MIXED"), (0, "STATEMENT", "no")]
+)
+def test_a_binary_log_that_takes_rows_is_fine(written: int, style: str, said: str) -> None:
+    assert check_binlog(Server(written, style)).startswith(said)  # type: ignore[arg-type]
+
+
+def test_a_binary_log_of_statements_is_named_before_it_refuses_every_write() -> None:
+    with pytest.raises(MySqlError, match=r"binlog_format=STATEMENT.*error 1665.*; set binlog_format=ROW"):
+        check_binlog(Server(1, "STATEMENT"))  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from pydantic import SecretStr
 
 from app.config.load import Config, MySqlConfig
-from app.errors import ConfigError, MySqlError, MySqlUnavailable, PipelineError
+from app.errors import BatchFailed, ConfigError, MySqlError, MySqlUnavailable, PipelineError, TransactionTooLarge
 from app.mysql import truststore
 from app.mysql.database import Database, Tx, tls_context
 from app.mysql.errors import retrying, translated
@@ -46,6 +46,21 @@ bnaJ/tQqQs0rlHcwRAIgNBpLNQtAtl2NGdvLGpezQ6rSP1EY0mFFYAzmC+0f+nQ=
         (1205, "Lock wait timeout exceeded; try restarting transaction"),
         (1213, "Deadlock found when trying to get lock; try restarting transaction"),
         (1290, "The MySQL server is running with the --read-only option"),
+        # Connection limits: https://github.com/sysown/proxysql/issues/786
+        (1203, "User job already has more than 'max_user_connections' active connections"),
+        (1226, "User 'job' has exceeded the 'max_user_connections' resource (current value: 5)"),
+        # A fail-over: https://github.com/sidorares/node-mysql2/pull/4082, https://github.com/PeerDB-io/peerdb/pull/4663
+        (1792, "Cannot execute statement in a READ ONLY transaction."),
+        (1836, "Running in read-only mode"),
+        (3032, "The server is currently in offline mode"),
+        # Galera and group replication: https://github.com/Icinga/icingadb/pull/679
+        (1047, "WSREP has not yet prepared node for application use"),
+        (1180, "Got error 5 'Input/output error' during COMMIT"),
+        (3101, "Plugin instructed the server to rollback the current transaction."),
+        # ProxySQL: https://github.com/sysown/proxysql/issues/1347
+        (9001, "Max connect timeout reached while reaching hostgroup 10 after 10000ms"),
+        (9002, "Max connect failure while reaching hostgroup 10"),
+        (1969, "Query execution was interrupted (max_statement_time exceeded)"),
         (1927, "Connection was killed"),
         (2002, "Can't connect to local MySQL server"),
         (2003, "Can't connect to MySQL server on 'db'"),
@@ -61,8 +76,31 @@ def test_what_may_pass_by_itself_is_transient(number: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1153, "Got a packet bigger than 'max_allowed_packet' bytes"),
+        (1180, "Got error 90 'Message too long' during COMMIT"),
+        (1197, "Multi-statement transaction required more than 'max_binlog_cache_size' bytes of storage"),
+        (1206, "The total number of locks exceeds the lock table size"),
+        (3100, "Error on observer while running replication hook 'before_commit'."),
+    ],
+)
+def test_a_transaction_that_is_too_large_is_the_batchs_own_failure_so_that_it_is_split(number: int, text: str) -> None:
+    with pytest.raises(TransactionTooLarge) as caught, translated("t"):
+        raise pymysql.err.OperationalError(number, text)
+    assert caught.value.what == f"t: error {number}: {text}"
+    assert isinstance(caught.value, BatchFailed)
+
+
+def test_a_binary_log_of_statements_is_told_how_to_be_cured() -> None:
+    with pytest.raises(MySqlError, match="binlog_format=ROW"), translated("t"):
+        raise pymysql.err.OperationalError(1665, "Cannot execute statement: impossible to write to binary log")
+
+
+@pytest.mark.parametrize(
     "error",
     [
+        pymysql.err.OperationalError(9003, "Command not supported"),
         pymysql.err.OperationalError(1045, "Access denied for user 'job'"),
         pymysql.err.OperationalError(1049, "Unknown database 'sales'"),
         pymysql.err.ProgrammingError(1064, "You have an error in your SQL syntax"),
@@ -211,7 +249,7 @@ class FakeServer(FakeConnection):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     made = FakeServer()
-    monkeypatch.setattr(pymysql, "connect", lambda **_: made)
+    monkeypatch.setattr("app.mysql.database.BoundedConnection", lambda *_, **__: made)
     return made
 
 

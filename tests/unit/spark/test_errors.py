@@ -13,6 +13,7 @@ from app.errors import (
     PlannerGone,
     S3Error,
     S3Unavailable,
+    TransactionTooLarge,
     TransientError,
 )
 from app.spark.errors import LONGEST_LINE, failure_of, spark_error, without_values
@@ -55,6 +56,14 @@ def test_an_error_of_a_worker_keeps_its_class_its_words_and_its_cure() -> None:
         ("java.sql.BatchUpdateException: Column 'total_sales' cannot be null", MySqlError),
         ("com.mysql.cj.jdbc.exceptions.CommunicationsException: Communications link failure", MySqlUnavailable),
         ("com.mysql.cj.jdbc.exceptions.MySQLTransactionRollbackException: Deadlock found when trying to get lock", MySqlUnavailable),
+        ("com.mysql.cj.jdbc.exceptions.PacketTooBigException: Packet for query is too large (70 > 67).", TransactionTooLarge),
+        ("java.sql.SQLException: Multi-statement transaction required more than 'max_binlog_cache_size' bytes", TransactionTooLarge),
+        ("java.sql.SQLException: Error on observer while running replication hook 'before_commit'.", TransactionTooLarge),
+        ("java.sql.SQLSyntaxErrorException: User 'j' has exceeded the 'max_user_connections' resource", MySqlUnavailable),
+        ("java.sql.SQLSyntaxErrorException: User j already has more than 'max_user_connections' active", MySqlUnavailable),
+        ("java.sql.SQLException: The MySQL server is running with the --read-only option", MySqlUnavailable),
+        ("java.sql.SQLException: The server is currently in offline mode", MySqlUnavailable),
+        ("java.sql.SQLException: Max connect timeout reached while reaching hostgroup 0 after 10016ms", MySqlUnavailable),
         ("java.io.IOException: No space left on device", EnvironmentFault),
         ("java.lang.OutOfMemoryError: Java heap space", BatchFailed),
         ("java.lang.IllegalStateException: nobody has seen this before", BatchFailed),

@@ -130,6 +130,30 @@ def test_a_second_signal_does_not_wait() -> None:
     assert process.wait(10) == 128 + signal.SIGTERM
 
 
+def test_a_stop_ends_the_process_in_time_whatever_hangs() -> None:
+    script = SCRIPT.replace("StopRequest()", "StopRequest(1)").replace("time.sleep(0.05)", "open('/proc/self/status'); time.sleep(0.05)")
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "the stop was not done within stream.stop_timeout_seconds" in said
+
+
+def test_a_batch_gets_what_is_left_of_a_stop_but_for_the_end_of_all_else() -> None:
+    now = [100.0]
+    stop = StopRequest(60, lambda: now[0])
+    assert stop.seconds_for_batch(300) == 300
+    stop.request()
+    assert stop.seconds_for_batch(300) == 45
+    now[0] += 40
+    stop.request()
+    assert stop.seconds_for_batch(300) == 5
+    now[0] += 40
+    assert stop.seconds_for_batch(300) == 0
+
+
 def test_one_request_is_remembered() -> None:
     stop = StopRequest()
     assert not stop()
