@@ -16,7 +16,7 @@ from app.ledger.operations import in_force, request
 from app.ledger.records import OperationKind
 from app.mysql.database import Database, Tx
 from app.parsing.header import LINE_COLUMN
-from app.parsing.preamble import FileFault, read_preamble
+from app.parsing.preamble import UTF8_BOM, FileFault, read_preamble
 from app.parsing.record_rules import INVALID_ENCODING, RECORD_TOO_LONG, Limits
 from app.s3.prefixes import mended_prefix
 from app.s3.read import S3Client, head
@@ -56,7 +56,8 @@ def delimiter_of(header: str, contract: Contract, limits: Limits) -> str:
     Raises:
         UsageError: the contract does not know the header any more.
     """
-    text = header.encode(contract.settings.encoding, "backslashreplace") + b"\n"
+    # The mark says that it is UTF-8, whatever the contract says of files without one.
+    text = UTF8_BOM + header.encode("utf-8", "backslashreplace") + b"\n"
     found = read_preamble(text, is_all=True, contract=contract, encoding=contract.settings.encoding, limits=limits)
     if isinstance(found, FileFault):
         raise UsageError(

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 # The column that a file of corrected rows has before those of the contract: the line that each row had.
 LINE_COLUMN = "_line"
 
+# Longer names stay as they are written: putting accents in order takes the square of their number.
+MOST_NORMALISED_CHARS = 1000
+
 MISSING_COLUMN = "MISSING_COLUMN"
 DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
 NO_HEADER = "NO_HEADER"
@@ -56,7 +59,7 @@ def clean_name(raw: str) -> str:
     text = raw.replace("\ufeff", "").strip()
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip()
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", text) if len(text) <= MOST_NORMALISED_CHARS else text
 
 
 def normalise_name(raw: str) -> str:

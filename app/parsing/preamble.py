@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.parsing.header import DUPLICATE_COLUMN, MISSING_COLUMN, NO_HEADER, HeaderMatch, normalise_name
-from app.parsing.record_rules import Limits, find_record, readable
+from app.parsing.record_rules import Limits, header_record, readable
 from app.parsing.rows import Layout
 
 EMPTY = "EMPTY"
@@ -32,13 +32,18 @@ _MAGIC = {
     b"%PDF-": "PDF",
     b"\x89PNG": "PNG",
     b"SQLite format 3\x00": "SQLite",
+    b"\xff\xfe\x00\x00": "UTF-32; save it as UTF-8",
+    b"\x00\x00\xfe\xff": "UTF-32; save it as UTF-8",
     b"\xff\xfe": "UTF-16; save it as UTF-8",
     b"\xfe\xff": "UTF-16; save it as UTF-8",
-    b"\x00\x00\xfe\xff": "UTF-32; save it as UTF-8",
+    b"\x84\x31\x95\x33": "GB18030; save it as UTF-8",
+    b"+/v": "UTF-7; save it as UTF-8",
 }
 # Text has no control characters but tab, line feed, form feed and carriage return; a stray NUL in a row is that row's fault only.
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\f\r")
 _MOST_CONTROLS = 1 / 16
+# How many names of columns the cache of headers holds.
+MOST_CACHED_NAMES = 20_000
 
 
 class Matcher(Protocol):
@@ -59,13 +64,21 @@ class CachedMatcher:
         self.names = contract.names
         self._contract = contract
         self._known: dict[tuple[str, ...], HeaderMatch] = {}
+        self._room = MOST_CACHED_NAMES
 
     def match_header(self, names: Sequence[str]) -> HeaderMatch:
         """Find the columns in a file's header by name."""
         key = tuple(names)
-        if key not in self._known:
-            self._known[key] = self._contract.match_header(key)
-        return self._known[key]
+        match = self._known.get(key)
+        if match is None:
+            match = self._contract.match_header(key)
+            if len(key) > self._room:
+                # Every file has a header of its own, or a very wide one: keeping them would fill the memory.
+                self._known, self._room = {}, MOST_CACHED_NAMES
+            if len(key) <= self._room:
+                self._known[key] = match
+                self._room -= len(key)
+        return match
 
 
 @dataclass(frozen=True)
@@ -97,11 +110,13 @@ class _Header:
 def read_preamble(head: bytes, *, is_all: bool, contract: Matcher, encoding: str, limits: Limits) -> Preamble | FileFault:
     """Recognise delimiter and columns of a file from its first bytes; `is_all` says that there are no more.
 
-    The delimiter is the one under which the header has the contract's columns. Blank lines before the header are skipped.
+    The delimiter is the one under which the header has the contract's columns. Blank lines before the header are skipped. A byte order
+    mark wins over `encoding`: whoever writes one says what the text is.
     """
     if kind := _binary_kind(head):
         return FileFault(NOT_CSV, f"the file is {kind}")
     start = len(UTF8_BOM) if head.startswith(UTF8_BOM) else 0
+    encoding = "utf-8" if start else encoding
     begin = start + len(head[start:]) - len(head[start:].lstrip(b" \t\r\n"))
     if begin == len(head) and is_all:
         return FileFault(EMPTY, "the file holds no line" if head else "the file has no bytes")
@@ -128,12 +143,7 @@ def _binary_kind(head: bytes) -> str | None:
 
 
 def _read_header(text: bytes, begin: int, delimiter: str, contract: Matcher, encoding: str, limits: Limits) -> _Header:
-    line_end = text.index(b"\n", begin)
-    record = find_record(text, begin, delimiter, limits, width=None, is_last=True)
-    if record is None or record.fields is None:
-        fields, stop = text[begin:line_end].split(delimiter.encode()), line_end + 1
-    else:
-        fields, stop = record.fields, record.stop
+    fields, stop = header_record(text, begin, delimiter, limits)
     names = tuple(readable(name, encoding) for name in fields)
     return _Header(delimiter, names, stop, contract.match_header(names))
 

@@ -1,13 +1,18 @@
-"""Where a record ends, and what is wrong with it: the careful path of the scan, one record at a time. Pure."""
+"""The quote rule line by line, and what is wrong with a record: the careful path of the scan. Pure.
+
+A line can be met in two ways: outside quotes, where a record begins, and inside a quoted field that an earlier line left open. `QuoteRule`
+says for both how the line ends. So a line is read at most twice, in however many records it could lie (app/parsing/open_quotes.py).
+"""
 
 from __future__ import annotations
 
 import codecs
 import re
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
+from typing import NamedTuple
 
-from app.parsing.rows import Fault, Layout, Row
+from app.parsing.rows import VALUE_CHARS, Fault, Layout, Row
 
 TOO_FEW_FIELDS = "TOO_FEW_FIELDS"
 TOO_MANY_FIELDS = "TOO_MANY_FIELDS"
@@ -20,7 +25,8 @@ REASONS = (TOO_FEW_FIELDS, TOO_MANY_FIELDS, UNCLOSED_QUOTE, MALFORMED_QUOTE, INV
 
 # Of a line longer than a record may be, so much is kept.
 LONG_LINE_KEPT = 1000
-_QUOTED = re.compile(rb'"[^"]*+(?>(?:""[^"]*+)*)"')
+# How a line ends: with its record, within a quoted field, or it has text behind a closing quote.
+CLOSED, OPEN, MALFORMED = range(3)
 
 
 @dataclass(frozen=True)
@@ -32,88 +38,145 @@ class Limits:
     max_header_bytes: int = 64 << 10
 
 
-@dataclass(frozen=True)
-class Record:
-    """A record as found: its fields (None when its quotes are broken), where the next one begins, and its fault."""
+class LineShape(NamedTuple):
+    """How a line ends, its complete fields, and whether the quoted field that it begins in (if so) ends in it."""
 
-    fields: list[bytes] | None
-    stop: int
-    fault: str | None = None
+    end: int
+    fields: int
+    closes: bool = False
+
+
+class QuoteRule:
+    """The rule of docs/decisions/0002-scan.md for one delimiter and width (None: any). Lines come without LF."""
+
+    def __init__(self, delimiter: str, width: int | None) -> None:
+        self.mark = delimiter.encode()
+        mark = re.escape(self.mark)
+        # Atomic groups: before 3.11.5 Python matches a possessive group that has to give up wrongly (gh-106052).
+        inside = rb'[^"]*+(?>(?:""[^"]*+)*)'
+        field = rb'(?:"%b"|(?!")[^%b]*+)' % (inside, mark)
+        self._inside = re.compile(inside)
+        self._fields = re.compile(rb"(?<![^%b])(%b)(?:%b|\Z)" % (mark, field, mark))
+        self._complete = re.compile(rb"(?>(?:%b%b)*)" % (field, mark))
+        self._too_many = None if width is None else re.compile(rb"(?>(?:%b%b){%d})" % (field, mark, width))
+        self._last = re.compile(rb"%b\Z" % field)
+        self._one_complete = re.compile(rb"%b%b" % (field, mark))
+
+    def fields(self, record: bytes) -> list[bytes]:
+        """Return the fields of a well-formed record as they are written, quotes included."""
+        found: list[bytes] = self._fields.findall(record) if b'"' in record else record.split(self.mark)
+        return found
+
+    def outside(self, line: bytes) -> LineShape:
+        """Say how a line ends in which a record begins. CRs at its end are part of the line break."""
+        line = line.rstrip(b"\r")
+        if b'"' not in line:
+            return LineShape(CLOSED, line.count(self.mark) + 1)
+        found = self._complete.match(line)
+        begin = found.end() if found else 0
+        if self._last.match(line, begin):
+            end = CLOSED
+        elif self._inside.fullmatch(line, begin + 1):
+            end = OPEN
+        else:
+            return LineShape(MALFORMED, 0)
+        before = line[:begin]
+        complete = self._one_complete.subn(b"", before)[1] if b'"' in before else before.count(self.mark)
+        return LineShape(end, complete + (end == CLOSED))
+
+    def inside(self, line: bytes) -> LineShape:
+        """Say how a line ends that begins within a quoted field; MALFORMED also when no record can have so many fields."""
+        found = self._inside.match(line)
+        end = found.end() if found else 0
+        if end == len(line):
+            return LineShape(OPEN, 0)
+        rest = line[end + 1 :].rstrip(b"\r")
+        if not rest:
+            return LineShape(CLOSED, 1, closes=True)
+        if not rest.startswith(self.mark) or (self._too_many and self._too_many.match(rest, 1)):
+            return LineShape(MALFORMED, 1, closes=True)
+        shape = self.outside(rest[1:])
+        return LineShape(shape.end, shape.fields + 1, closes=True)
 
 
 @lru_cache(maxsize=16)
-def _field_pattern(delimiter: str) -> re.Pattern[bytes]:
-    mark = re.escape(delimiter.encode())
-    return re.compile(rb'(?:"((?>(?:[^"]++|"")*))"|(?!")([^%b\n]*+))(%b|\r?\n)' % (mark, mark))
+def quote_rule(delimiter: str, width: int | None = None) -> QuoteRule:
+    """Return the rule for a delimiter and a width."""
+    return QuoteRule(delimiter, width)
 
 
-def find_record(data: bytes, start: int, delimiter: str, limits: Limits, *, width: int | None, is_last: bool) -> Record | None:
-    """Find the record that begins at `start`; None when `data` does not reach to its end yet. Its first line must be whole.
-
-    A record ends at the first line break outside quotes. One of several lines must be well formed and `width` fields wide
-    (any width for None), else its first line alone is rejected and the next record begins on the next line.
-    """
-    line_end = data.index(b"\n", start)
-    if data.find(b'"', start, line_end) < 0:
-        return Record(data[start:line_end].removesuffix(b"\r").split(delimiter.encode()), line_end + 1)
-    window = min(len(data), start + limits.max_record_bytes + 1)
-    pattern = _field_pattern(delimiter)
-    fields: list[bytes] = []
-    at = start
-    while found := pattern.match(data, at, window):
-        quoted, plain, ending = found.groups()
-        if quoted is None:
-            fields.append(plain.removesuffix(b"\r") if ending == b"\n" else plain)
-        elif quoted.count(b"\n") < limits.max_record_lines:
-            fields.append(quoted.replace(b'""', b'"'))
-        else:
-            return Record(None, line_end + 1, UNCLOSED_QUOTE)
-        at = found.end()
-        if ending.endswith(b"\n"):
-            is_whole = at == line_end + 1 or width in (None, len(fields))
-            return Record(fields, at) if is_whole else Record(None, line_end + 1, UNCLOSED_QUOTE)
-    closing = _QUOTED.match(data, at, window)
-    if closing and closing.end() < line_end:
-        return Record(None, line_end + 1, MALFORMED_QUOTE)
-    # A quote at the end of what is there may be the first half of a doubled one, a CR the first half of a line break.
-    may_go_on = not is_last and window < start + limits.max_record_bytes + 1 and (closing is None or closing.end() >= window - 1)
-    return None if may_go_on else Record(None, line_end + 1, UNCLOSED_QUOTE)
+def unquoted(field: bytes) -> bytes:
+    """Return the value of a field from how it is written."""
+    return field[1:-1].replace(b'""', b'"') if field.startswith(b'"') else field
 
 
-def row_of(record: Record, raw: bytes, line: int, layout: Layout) -> Row:
-    """Make the row of a record from its text `raw`, without its last line break: a good one, or one with every structural fault."""
+def header_record(text: bytes, begin: int, delimiter: str, limits: Limits) -> tuple[list[bytes], int]:
+    """Return the fields of the record at `begin` and where the next one begins. A line that is not well formed is cut at delimiters."""
+    rule = quote_rule(delimiter)
+    line_end = at = text.index(b"\n", begin)
+    shape = rule.outside(text[begin:line_end])
+    lines = 0
+    while shape.end == OPEN:
+        lines += 1
+        next_end = text.find(b"\n", at + 1)
+        if lines >= limits.max_record_lines or not 0 <= next_end - begin <= limits.max_record_bytes:
+            break
+        shape, at = rule.inside(text[at + 1 : next_end]), next_end
+        lines = 0 if shape.closes else lines
+    if shape.end == CLOSED:
+        return [unquoted(field) for field in rule.fields(text[begin:at].rstrip(b"\r"))], at + 1
+    return text[begin:line_end].rstrip(b"\r").split(rule.mark), line_end + 1
+
+
+def row_of(raw: bytes, shape: LineShape, line: int, layout: Layout) -> Row:
+    """Make the row of a record from its text, without its line break: a good one, or one with every structural fault."""
     try:
         text = raw.decode(layout.encoding)
     except UnicodeDecodeError:
-        return _bad_row(record, raw, line, layout)
-    if record.fields is None or len(record.fields) != len(layout.names) or "\0" in text:
-        return _bad_row(record, raw, line, layout)
+        return _bad_row(raw, shape, line, layout)
+    if "\0" in text:
+        return _bad_row(raw, shape, line, layout)
+    if faults := _form_faults(shape, len(layout.names)):
+        return Row(line, None, text, faults)
     if '"' not in text:
         return Row(line, text.split(layout.delimiter), text)
-    return Row(line, [value.decode(layout.encoding) for value in record.fields], text)
+    fields = quote_rule(layout.delimiter).fields(raw)
+    return Row(line, [unquoted(field).decode(layout.encoding) for field in fields], text)
 
 
-def _bad_row(record: Record, raw: bytes, line: int, layout: Layout) -> Row:
+@lru_cache(maxsize=256)
+def _form_faults(shape: LineShape, width: int) -> tuple[Fault, ...]:
+    if shape.end != CLOSED:
+        return (Fault(UNCLOSED_QUOTE if shape.end == OPEN else MALFORMED_QUOTE),)
+    if shape.fields == width:
+        return ()
+    return (Fault(TOO_FEW_FIELDS if shape.fields < width else TOO_MANY_FIELDS, value=str(shape.fields)),)
+
+
+def _bad_row(raw: bytes, shape: LineShape, line: int, layout: Layout) -> Row:
     """Name every structural fault of a record, with the column where it is known."""
-    faults = [Fault(record.fault)] if record.fault else []
+    faults = [*_form_faults(shape, len(layout.names))]
     named: list[tuple[str | None, bytes]] = [(None, raw)]
-    if record.fields is not None and len(record.fields) == len(layout.names):
-        named = list(zip(layout.names, record.fields, strict=True))
-    elif record.fields is not None:
-        code = TOO_FEW_FIELDS if len(record.fields) < len(layout.names) else TOO_MANY_FIELDS
-        faults.append(Fault(code, value=str(len(record.fields))))
-    for code, is_bad in ((NUL_BYTE, _has_nul), (INVALID_ENCODING, partial(_is_undecodable, layout.encoding))):
-        column, value = next(((name, value) for name, value in named if is_bad(value)), (None, None))
+    if not faults:
+        fields = quote_rule(layout.delimiter).fields(raw)
+        named = [(name, unquoted(field)) for name, field in zip(layout.names, fields, strict=True)]
+    for code, is_bad in ((NUL_BYTE, _has_nul), (INVALID_ENCODING, _is_undecodable)):
+        column, value = next(((name, value) for name, value in named if is_bad(value, layout.encoding)), (None, None))
         if value is not None:
-            faults.append(Fault(code, column, readable(value, layout.encoding) if column else None))
-    return Row(line, None, readable(raw, layout.encoding), faults)
+            faults.append(Fault(code, column, _shortened(value, layout.encoding) if column else None))
+    return Row(line, None, readable(raw, layout.encoding), tuple(faults))
 
 
-def _has_nul(text: bytes) -> bool:
+def _shortened(value: bytes, encoding: str) -> str:
+    # A character has at most four bytes.
+    return readable(value[: 4 * VALUE_CHARS], encoding)[:VALUE_CHARS]
+
+
+def _has_nul(text: bytes, _encoding: str) -> bool:
     return b"\0" in text
 
 
-def _is_undecodable(encoding: str, text: bytes) -> bool:
+def _is_undecodable(text: bytes, encoding: str) -> bool:
     try:
         text.decode(encoding)
     except UnicodeDecodeError:
@@ -124,10 +187,21 @@ def _is_undecodable(encoding: str, text: bytes) -> bool:
 def long_row(line: int, beginning: bytes, length: int, layout: Layout) -> Row:
     """Make the row of a line that is longer than a record may be; only its beginning is kept."""
     # The cut may have split a character; the incremental decoder leaves such a half away.
-    raw = codecs.getincrementaldecoder(layout.encoding)("backslashreplace").decode(beginning)
-    return Row(line, None, raw, [Fault(RECORD_TOO_LONG, value=str(length))])
+    raw = codecs.getincrementaldecoder(layout.encoding)("backslashreplace").decode(beginning[:LONG_LINE_KEPT])
+    return Row(line, None, raw, (Fault(RECORD_TOO_LONG, value=str(length)),))
+
+
+# Invalid bytes by way of surrogates: an error handler is called once a byte, which takes a hundred times as long.
+_ESCAPES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
 
 
 def readable(text: bytes, encoding: str) -> str:
     """Decode bytes; what is not valid in the encoding is kept as backslash escapes."""
-    return text.decode(encoding, "backslashreplace")
+    decoded = text.decode("utf-8", "surrogateescape") if encoding == "utf-8" else codecs.charmap_decode(text, "strict", _table(encoding))[0]
+    return decoded if decoded.isascii() else decoded.translate(_ESCAPES)
+
+
+@lru_cache(maxsize=4)
+def _table(encoding: str) -> str:
+    """Return the 256 characters of a single-byte encoding, with surrogates where it has none."""
+    return "".join(bytes([byte]).decode(encoding, "surrogateescape") for byte in range(256))

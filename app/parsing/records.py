@@ -7,22 +7,24 @@ give the same rows, and how the bytes are cut into chunks never shows in the res
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from app.parsing.record_rules import LONG_LINE_KEPT, Limits, find_record, long_row, row_of
-from app.parsing.rows import Layout, Row, batch_of_cells, batch_of_rows
+from app.parsing.careful import Window
+from app.parsing.record_rules import LONG_LINE_KEPT, Limits, long_row
+from app.parsing.rows import Layout, batch_of_cells, batch_of_rows, batches_of_places
 
 # One bad row makes this much go through the careful path: about 5 ms.
 PIECE_BYTES = 64 << 10
 # Below this the careful path is the faster one: a call of Arrow's reader costs 0.3 to 1 ms whatever it reads.
 SMALL_BYTES = 2 << 10
-_BLANKS = b" \t\r"
 _BOM = b"\xef\xbb\xbf"
+_CRS = re.compile(rb"\r++(?=\n)")
 _BLANK_LINE = re.compile(rb"^[ \t\r]*$", re.MULTILINE)
 
 
@@ -35,11 +37,31 @@ def _clean_quotes_pattern(delimiter: str) -> re.Pattern[bytes]:
     return re.compile(rb'(?>(?:[^"]*+' + quoted + rb")*)[^\"]*+")
 
 
-def read_clean(piece: bytes, layout: Layout, limits: Limits, first_line: int) -> pa.RecordBatch | None:
+@dataclass(frozen=True)
+class CleanLines:
+    """Whole lines, each of which is one good record."""
+
+    layout: Layout
+    cells: Sequence[pa.Array]
+    raw: pa.Array
+
+    def batches(self, first_line: int) -> Iterator[pa.RecordBatch]:
+        """Yield the records in batches of bounded size."""
+        most = self.layout.most_rows
+        for at in range(0, len(self.raw), most):
+            cells = [column.slice(at, most) for column in self.cells]
+            yield batch_of_cells(self.layout, first_line + at, cells, self.raw.slice(at, most))
+
+
+def read_clean(piece: bytes, layout: Layout, limits: Limits) -> CleanLines | None:
     """Read whole lines at once; None unless every line is one good record."""
-    returns = piece.count(b"\r") if b"\r" in piece else 0
-    if b"\0" in piece or piece.startswith(_BOM) or (returns and returns != piece.count(b"\r\n")) or _has_long_line(piece, limits):
+    if b"\0" in piece or piece.startswith(_BOM) or _has_long_line(piece, limits):
         return None
+    if b"\r" in piece and piece.count(b"\r") != piece.count(b"\r\n"):
+        # Line ends that were converted twice. CRs anywhere else are text, which Arrow would take for line breaks.
+        piece = _CRS.sub(b"", piece)
+        if b"\r" in piece:
+            return None
     if len(layout.names) == 1 and _BLANK_LINE.search(piece, 0, len(piece) - 1):
         return None
     lines = piece.count(b"\n")
@@ -51,7 +73,7 @@ def read_clean(piece: bytes, layout: Layout, limits: Limits, first_line: int) ->
     if table.num_rows != lines or (b'"' in piece and not _has_clean_quotes(piece, layout, table)):
         return None
     cells = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-    return batch_of_cells(layout, first_line, cells, _raw_lines(text))
+    return CleanLines(layout, cells, _raw_lines(text))
 
 
 def _has_clean_quotes(piece: bytes, layout: Layout, table: pa.Table) -> bool:
@@ -126,9 +148,12 @@ class RecordParser:
         self._first_line = first_line
         self._stop_at = stop_at
         self._small = small_bytes
+        self._blanks = b" \t\r\n".replace(layout.delimiter.encode(), b"")
         self._data = b""
         self._at = 0
         self._is_last = False
+        # The first record that is left needs bytes that are not here yet.
+        self._is_waiting = False
         # The beginning and the length so far of a line that is longer than a record may be.
         self._long: bytes | None = None
         self._long_bytes = 0
@@ -143,6 +168,7 @@ class RecordParser:
         self._data = self._data[self._at :] + data
         self._at = 0
         self._is_last = is_last
+        self._is_waiting = False
         is_padded = is_last and (self._long is not None or self._data != b"") and not self._data.endswith(b"\n")
         if is_padded:
             self._data += b"\n"
@@ -155,7 +181,7 @@ class RecordParser:
             elif len(self._data) - self._at > self._limits.max_record_bytes:
                 self._long, self._long_bytes = b"", 0
                 continue
-            if self._at == before:
+            if self._at == before or self._is_waiting:
                 break
         if is_padded and self._at == len(self._data):
             self.consumed -= 1
@@ -170,61 +196,82 @@ class RecordParser:
         return end
 
     def _parse(self, end: int) -> Iterator[pa.RecordBatch]:
-        if (batch := self._take_clean(end)) is not None:
-            yield batch
+        if (lines := self._take_clean(end)) is not None:
+            yield from lines
             return
         is_small = end - self._at <= PIECE_BYTES
         while self._at < end:
-            cut = self._data.rfind(b"\n", self._at, min(self._at + PIECE_BYTES, end)) + 1 or self._data.index(b"\n", self._at) + 1
-            if not is_small and (batch := self._take_clean(cut)) is not None:
-                yield batch
+            cut = self._cut(PIECE_BYTES, end)
+            if not is_small and (lines := self._take_clean(cut)) is not None:
+                yield from lines
                 continue
-            rows = list(self._take_carefully(cut))
-            if rows:
-                self.rows += len(rows)
-                yield batch_of_rows(self._layout, rows)
-            if self._at < cut:
+            self._skip_blank_lines(cut)
+            if self._at < end:
+                yield from self._take_carefully(end)
+            if self._is_waiting:
                 return
 
-    def _take_clean(self, end: int) -> pa.RecordBatch | None:
+    def _cut(self, size: int, end: int) -> int:
+        """Return where the whole lines end that have at most `size` bytes; one line at least."""
+        return self._data.rfind(b"\n", self._at, min(self._at + size, end)) + 1 or self._data.index(b"\n", self._at) + 1
+
+    def _take_clean(self, end: int) -> Iterator[pa.RecordBatch] | None:
         if end - self._at < self._small:
             return None
-        batch = read_clean(self._data[self._at : end], self._layout, self._limits, self._first_line + self.lines)
-        if batch is not None:
-            self.lines += batch.num_rows
-            self.rows += batch.num_rows
-            self._advance(end)
-        return batch
+        lines = read_clean(self._data[self._at : end], self._layout, self._limits)
+        if lines is None:
+            return None
+        first_line = self._first_line + self.lines
+        self.lines += len(lines.raw)
+        self.rows += len(lines.raw)
+        self._advance(end)
+        return lines.batches(first_line)
 
-    def _take_carefully(self, end: int) -> Iterator[Row]:
-        """Read the records that begin before `end`, one by one; fewer when the last one needs bytes that are not here yet."""
-        layout, limits, data = self._layout, self._limits, self._data
-        blanks = _BLANKS.replace(layout.delimiter.encode(), b"")
-        while self._at < end:
-            start, line = self._at, self._first_line + self.lines
-            line_end = data.index(b"\n", start)
-            if line_end - start > limits.max_record_bytes:
-                self._advance(line_end + 1)
-                yield long_row(line, data[start : min(line_end, start + LONG_LINE_KEPT)], line_end - start, layout)
-            elif not data[start:line_end].strip(blanks):
-                self._advance(line_end + 1)
-            else:
-                record = find_record(data, start, layout.delimiter, limits, width=len(layout.names), is_last=self._is_last)
-                if record is None:
-                    return
-                self._advance(record.stop)
-                yield row_of(record, data[start : record.stop - 1].removesuffix(b"\r"), line, layout)
-            self.lines += data.count(b"\n", start, self._at)
+    def _skip_blank_lines(self, end: int) -> None:
+        """Pass over the blank lines that come first: there may be many of them, and none is a record."""
+        piece = self._data[self._at : end]
+        blank = len(piece) - len(piece.lstrip(self._blanks))
+        # One of these could be longer than a record may be, and would have to be rejected for it.
+        if 0 < blank <= self._limits.max_record_bytes:
+            begin = piece.rfind(b"\n", 0, blank) + 1
+            self.lines += piece.count(b"\n", 0, begin)
+            self._advance(self._at + begin)
+
+    def _take_carefully(self, end: int) -> Iterator[pa.RecordBatch]:
+        """Read some of the records that begin before `end`."""
+        whole = self._data.rfind(b"\n") + 1
+        size = PIECE_BYTES
+        while True:
+            cut = self._cut(size, whole)
+            found = self._window(cut, end).records()
+            # A window that was too short for most of its lines is not worth its reading: work stays in proportion to what is taken.
+            if cut >= whole or 2 * found.size >= min(cut, end) - self._at:
+                break
+            size *= 2
+        first_line = self._first_line + self.lines
+        self.lines += found.lines
+        self.rows += len(found.line_numbers)
+        self._advance(self._at + found.size)
+        self._is_waiting = cut >= whole and self._at < end
+        yield from batches_of_places(self._layout, found.rows, found.places, pc.add(found.line_numbers, first_line))
+
+    def _window(self, cut: int, end: int) -> Window:
+        next_end = self._data.find(b"\n", cut) if cut < len(self._data) else -1
+        if next_end < 0:
+            next_end = len(self._data)
+        is_all = self._is_last and cut >= len(self._data)
+        return Window(self._data[self._at : cut], end - self._at, None if is_all else next_end - self._at, self._layout, self._limits)
 
     def _end_long_line(self) -> Iterator[pa.RecordBatch]:
         """Drop a line that is longer than a record may be, as far as it is here."""
         newline = self._data.find(b"\n", self._at)
         end = newline if newline >= 0 else len(self._data)
-        self._long = (self._long or b"") + self._data[self._at : min(end, self._at + LONG_LINE_KEPT)]
+        kept = self._long or b""
+        self._long = kept + self._data[self._at : min(end, self._at + LONG_LINE_KEPT - len(kept))]
         self._long_bytes += end - self._at
         self._advance(end)
         if newline >= 0:
-            row = long_row(self._first_line + self.lines, self._long[:LONG_LINE_KEPT], self._long_bytes, self._layout)
+            row = long_row(self._first_line + self.lines, self._long, self._long_bytes, self._layout)
             self._long = None
             self.lines += 1
             self.rows += 1

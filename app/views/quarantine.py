@@ -16,6 +16,7 @@ from app.contract.masking import masked
 from app.errors import S3Error, UsageError
 from app.ledger.retention import refuse_deleted
 from app.mysql.database import Database, Row
+from app.parsing.preamble import UTF8_BOM
 from app.parsing.record_rules import RECORD_TOO_LONG
 from app.s3.prefixes import quarantine_part_prefix
 from app.s3.read import S3Client, list_all, translated
@@ -230,8 +231,10 @@ def header_of(db: Database, file: BookedFile) -> str:
 def export_rows(rows: Iterable[RejectedRow], header: str, encoding: str, out: BinaryIO) -> Exported:
     """Write a header and the text of rejected rows in the order of lines, without those that were too long to be kept whole.
 
-    They are sorted in a file, as there may be more of them than fit into memory.
+    They are sorted in a file, as there may be more of them than fit into memory. What the encoding has no characters for (the file had a
+    byte order mark, which won over it) makes all of it UTF-8 with such a mark.
     """
+    is_fit = _fits(header, encoding)
     left_out: list[int] = []
     count = lost = 0
     with tempfile.TemporaryDirectory(prefix="salestream-") as folder, sqlite3.connect(Path(folder) / "rows") as spool:
@@ -241,10 +244,20 @@ def export_rows(rows: Iterable[RejectedRow], header: str, encoding: str, out: Bi
                 left_out = nsmallest(NAMED_LINES, [*left_out, row.line])
                 lost += 1
                 continue
-            spool.execute("INSERT INTO rejected VALUES (?, ?)", (row.line, row.raw.encode(encoding, "backslashreplace")))
+            spool.execute("INSERT INTO rejected VALUES (?, ?)", (row.line, row.raw.encode("utf-8", "backslashreplace")))
+            is_fit = is_fit and _fits(row.raw, encoding)
             count += 1
-        out.write(header.encode(encoding, "backslashreplace") + b"\n")
+        written = encoding if is_fit else "utf-8"
+        out.write((b"" if is_fit else UTF8_BOM) + header.encode(written, "backslashreplace") + b"\n")
         for (raw,) in spool.execute("SELECT raw FROM rejected ORDER BY line"):
-            out.write(raw + b"\n")
+            out.write((raw if written == "utf-8" else raw.decode().encode(written)) + b"\n")
         spool.rollback()
     return Exported(count, lost, tuple(left_out))
+
+
+def _fits(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return encoding == "utf-8"
+    return True

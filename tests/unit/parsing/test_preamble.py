@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.contract.contract import Contract
-from app.parsing.preamble import FILE_REASONS, UTF8_BOM, FileFault, Preamble, read_preamble
+from app.parsing.preamble import FILE_REASONS, MOST_CACHED_NAMES, UTF8_BOM, CachedMatcher, FileFault, Preamble, read_preamble
 from app.parsing.record_rules import Limits
 
 NAMES = ("customer_id", "store_id", "product_name", "sales_date", "sales_person_id", "price", "quantity", "total_cost")
@@ -46,6 +46,49 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(contract: Contract) -> N
     found = good(UTF8_BOM + HEADER + b"\n" + ROW, contract)
     assert found.layout.names[0] == "customer_id"
     assert found.size == 3 + len(HEADER) + 1
+
+
+def test_a_byte_order_mark_wins_over_the_contracts_encoding(contract: Contract) -> None:
+    found = read(UTF8_BOM + HEADER + ",Größe\n".encode(), contract, encoding="windows-1252")
+    assert isinstance(found, Preamble)
+    assert (found.layout.encoding, found.layout.names[-1], found.text[-5:]) == ("utf-8", "Größe", "Größe")
+    found = read(HEADER + ",Größe\n".encode("windows-1252"), contract, encoding="windows-1252")
+    assert isinstance(found, Preamble)
+    assert (found.layout.encoding, found.layout.names[-1]) == ("windows-1252", "Größe")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "windows-1252"])
+@pytest.mark.parametrize(
+    ("codec", "said"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-32", "UTF-32"),
+        ("utf-32-be", "UTF-32"),
+        ("gb18030", "GB18030"),
+        ("utf-7", "UTF-7"),
+    ],
+)
+def test_the_byte_order_mark_of_another_encoding_is_named(contract: Contract, encoding: str, codec: str, said: str) -> None:
+    mark = "" if codec in ("utf-16", "utf-32") else "\ufeff"
+    found = read((mark + HEADER.decode() + "\n").encode(codec), contract, encoding=encoding)
+    assert found == FileFault("NOT_CSV", f"the file is {said}; save it as UTF-8")
+
+
+def test_line_breaks_of_several_crs_end_the_header(contract: Contract) -> None:
+    for header in (HEADER, b'"' + HEADER.replace(b",", b'","') + b'"'):
+        found = good(header + b"\r\r\n" + ROW, contract)
+        assert (found.layout.names, found.size, found.lines, found.text) == (NAMES, len(header) + 3, 1, header.decode())
+
+
+def test_the_cache_of_headers_does_not_grow_with_the_files(contract: Contract) -> None:
+    matcher = CachedMatcher(contract)
+    for n in range(3000):
+        assert not matcher.match_header([*NAMES, f"extra {n}"]).reason
+    assert sum(map(len, matcher._known)) <= MOST_CACHED_NAMES
+    wide = matcher.match_header([*NAMES, *map(str, range(MOST_CACHED_NAMES))])
+    assert wide.width == len(NAMES) + MOST_CACHED_NAMES
+    assert len(matcher._known) == 0
 
 
 def test_blank_lines_before_the_header_count_as_lines(contract: Contract) -> None:

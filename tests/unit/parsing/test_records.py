@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.parsing.record_rules import REASONS, Limits
-from app.parsing.records import RecordParser
+from app.parsing.records import RecordParser, read_clean
 from app.parsing.rows import Layout
 from tests.conftest import REPOSITORY
 
@@ -65,6 +65,36 @@ def test_null_words_are_text(small: int) -> None:
 
 def test_lines_may_end_in_lf_crlf_or_nothing(small: int) -> None:
     assert values(b"1,2,3\r\n4,5,6\n7,8,9", small_bytes=small) == [("1", "2", "3"), ("4", "5", "6"), ("7", "8", "9")]
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r\r\n", "\r\r\r\n"])
+def test_every_cr_before_a_line_feed_is_part_of_the_line_break(small: int, end: str) -> None:
+    rows, parser = parse(f'"1","2","3"{end}4,5,6{end}7,8,"9"{end}{end}10,11,12\r'.encode(), small_bytes=small)
+    assert [(row["_line"], row["a"], row["b"], row["c"], row["_faults"]) for row in rows] == [
+        (1, "1", "2", "3", None),
+        (2, "4", "5", "6", None),
+        (3, "7", "8", "9", None),
+        (5, "10", "11", "12", None),
+    ]
+    assert [row["_raw"] for row in rows] == ['"1","2","3"', "4,5,6", '7,8,"9"', "10,11,12"]
+    assert parser.lines == 5
+
+
+def test_an_extra_last_column_keeps_no_cr(small: int) -> None:
+    layout = Layout(("a",), ("a", "note"))
+    rows, _ = parse(b'1,x\r\r\n2,"y"\r\r\n3,\r\r\n', layout=layout, small_bytes=small)
+    assert [row["_extra"] for row in rows] == [[("note", "x")], [("note", "y")], [("note", "")]]
+
+
+def test_crs_within_a_quoted_field_stay(small: int) -> None:
+    rows, _ = parse(b'1,"x\r\r\ny\r",3\r\r\n', small_bytes=small)
+    assert [(row["b"], row["c"], row["_raw"]) for row in rows] == [("x\r\r\ny\r", "3", '1,"x\r\r\ny\r",3')]
+
+
+def test_fully_quoted_rows_with_doubled_crs_take_the_fast_path() -> None:
+    rows, _ = parse(b'"1","2","3"\r\r\n' * 2000, Layout(ABC, ABC), Limits())
+    assert {(row["a"], row["c"], row["_raw"], row["_faults"]) for row in rows} == {("1", "3", '"1","2","3"', None)}
+    assert read_clean(b'"1","2","3"\r\r\n' * 2000, PLAIN, Limits()) is not None
 
 
 def test_a_lone_cr_is_part_of_its_field(small: int) -> None:
@@ -285,6 +315,17 @@ def test_neither_chunks_nor_the_path_show_in_the_result(data: bytes, layout: Lay
         rows, parser = parse(data, layout, **options)
         assert rows == expected
         assert (parser.lines, parser.rows, parser.consumed) == (whole.lines, whole.rows, whole.consumed)
+
+
+@QUICK
+@given(GARBAGE, LAYOUTS, st.integers(0, 5000))
+def test_what_stands_before_a_record_never_shows_in_it(data: bytes, layout: Layout, copies: int) -> None:
+    # So much that windows of many lines are read at once, and the last one ends anywhere in the text.
+    before = b'x\n"y"z\n' * copies
+    expected, alone = parse(data, layout, small_bytes=CAREFUL)
+    rows, parser = parse(before + data, layout, small_bytes=CAREFUL)
+    assert [row | {"_line": row["_line"] - 2 * copies} for row in rows[2 * copies :]] == expected
+    assert (parser.lines, parser.rows) == (alone.lines + 2 * copies, alone.rows + 2 * copies)
 
 
 @QUICK

@@ -222,7 +222,13 @@ def test_an_export_is_the_header_and_the_texts_in_the_order_of_lines() -> None:
 
 
 def test_an_export_has_the_files_encoding_and_what_was_not_valid_in_it_stays_escaped() -> None:
-    assert exported([row(2, raw="é;\\x81;Ā")], encoding="windows-1252")[0] == b"a;b\n\xe9;\\x81;\\u0100\n"
+    assert exported([row(2, raw="é;\\x81")], encoding="windows-1252")[0] == b"a;b\n\xe9;\\x81\n"
+
+
+def test_an_export_of_a_file_whose_mark_won_over_the_contracts_encoding_is_utf_8_with_a_mark() -> None:
+    utf_8 = b"\xef\xbb\xbfa;b\n\xc3\xa9\n\xc4\x80\n"
+    assert exported([row(2, raw="é"), row(3, raw="Ā")], encoding="windows-1252")[0] == utf_8
+    assert exported([row(2, raw="é")], header="Ā", encoding="windows-1252")[0] == b"\xef\xbb\xbf\xc4\x80\n\xc3\xa9\n"
 
 
 def test_lines_that_were_too_long_are_left_out_and_named() -> None:
