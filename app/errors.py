@@ -181,6 +181,30 @@ class TransactionTooLarge(BatchFailed):
     cure = "the batch is split by itself; lower stream.max_files_per_trigger and stream.max_bytes_per_trigger, or raise the server's limit"
 
 
+class JobCancelled(TransientError):
+    """Somebody cancelled a Spark job of the batch, or Spark itself is shutting down."""
+
+    code = "CANCELLED"
+    cause = "A Spark job of the batch was killed, in Spark's user interface for example, or the run is ending."
+    cure = "nothing of it is committed; the batch is tried again by itself"
+
+
+class AttemptStuck(TerminalError):
+    """An attempt could not be ended, so that no other may begin beside it: the process ends."""
+
+    code = "STUCK"
+    cause = "A batch neither ended nor could be cancelled in time, so a new attempt would have run beside it. The process ends instead."
+    cure = "start again, what was running is done again; see the log for what it waited for"
+
+
+class SystemicFault(TerminalError):
+    """Files fail one after the other for one cause: it is not the files."""
+
+    code = "SYSTEMIC"
+    cause = "Several files in a row failed for one and the same cause, or a file that was loaded before fails as well. None was given up."
+    cure = "mend the cause and start again: these files are tried again; a file that is bad by itself can be taken out of the source prefix"
+
+
 class PlannerGone(TransientError):
     """The process that lists and claims files has ended under us."""
 
@@ -190,10 +214,10 @@ class PlannerGone(TransientError):
 
 
 class TaskRepeated(TransientError):
-    """Spark started a task that writes facts a second time."""
+    """Spark started a task that writes facts or stages rows a second time."""
 
     code = "TASK_REPEATED"
-    cause = "An executor was lost, or failed, while it wrote facts, and Spark started its task again. What both wrote is thrown away."
+    cause = "An executor was lost, or failed, while it wrote facts or staged rows, and Spark started its task again. It is all thrown away."
     cure = "the batch is tried again by itself, nothing is lost; if it happens again, see the executors' logs"
 
 

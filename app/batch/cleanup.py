@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 
 from app.config.load import Config
+from app.ledger.isolate import was_alive
 from app.ledger.ledger import Ledger
 from app.ledger.retention import ReplacedPart, mended_deleted, mended_objects, parts_deleted, replaced_parts
 from app.model.marts import MARTS
@@ -42,6 +43,8 @@ def withdraw(ledger: Ledger, config: Config, client: S3Client, batch_key: str) -
     for table in STAGE_TABLES:
         while ledger.db.run(lambda tx, table=table: delete_page(tx, table, batch_key)) == DELETE_ROWS:  # type: ignore[misc]
             pass
+    # Our successor may have taken the attempt for one that died.
+    ledger.db.run(lambda tx: was_alive(tx, batch_key))
     log.info("withdrawn attempt=%s", batch_key)
 
 

@@ -145,7 +145,7 @@ def _take(
         dimensions=dimensions,
         files=tuple(results),
         undo=undo,
-        rewrite=plan_rewrite(job.spark, job.config.s3, job.ledger, attempt, undo),
+        rewrite=plan_rewrite(job.spark, job.config.s3, job.ledger, job.clients, attempt, undo),
         lost=dict(plan.lost),
         loaded=tuple(census.facts),
         quarantine=tuple(QuarantinePart(attempt.planned_at.date(), reason, rows) for reason, rows in sorted(census.by_reason.items())),

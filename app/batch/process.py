@@ -10,28 +10,43 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_after_attempt, wait_exponential_jitter
 
+from app.batch.breaker import Breaker
 from app.batch.check_inputs import InputChanged, check_inputs, leave_superseded, lose_files
 from app.batch.cleanup import clear_leftovers, withdraw
 from app.batch.context import Job
 from app.batch.evaluate import evaluate
 from app.batch.outcome_log import log_outcomes
 from app.batch.result import Evaluation
-from app.batch.rewrite import total_of
+from app.batch.rewrite import NOTHING_REWRITTEN, total_of
 from app.batch.step_log import step
-from app.batch.write import write_outputs
+from app.batch.unnoted import keep_note
+from app.batch.write import mart_deltas, write_outputs
 from app.contract.masking import sensitive_columns
-from app.errors import BatchFailed, LedgerError, OwnershipError, PipelineError, SparkGone, TransientError
+from app.errors import (
+    BatchFailed,
+    EnvironmentFault,
+    JobCancelled,
+    LedgerError,
+    OwnershipError,
+    PipelineError,
+    RowsLost,
+    SparkGone,
+    TaskRepeated,
+    TransientError,
+)
 from app.failpoints import failpoint
 from app.ledger.commit import book_files, close_batch, is_open, publish_parts
 from app.ledger.commit_operation import book_operation, book_superseded
 from app.ledger.duplicates import Limits, contents_at_stake, request_heirs
-from app.ledger.records import Attempt, Outcome
+from app.ledger.operations import known_good
+from app.ledger.records import Attempt, Operation, OperationKind, Outcome, SourceFile
 from app.ledger.restore_guard import Marker, write_marker
 from app.model.marts import MARTS
 from app.model.totals import Totals
@@ -41,31 +56,77 @@ from app.spark.errors import failure_of, without_values
 
 log = logging.getLogger(__name__)
 
+# Ends that may be the batch's doing or the machine's: memory, disk, executors that are lost. They count from the second time on.
+UNEXPLAINED = (SparkGone, EnvironmentFault, TaskRepeated, RowsLost)
+# Between two tries to cancel what an attempt that must end still does.
+CANCEL_PAUSE_SECONDS = 0.25
 
-def process_batch(job: Job, batch_id: int) -> None:
+
+def process_batch(job: Job, batch_id: int, breaker: Breaker, cancel: threading.Event) -> None:
     """Bring one planned batch to its end, whatever happened to earlier attempts; a finished one is left alone.
+
+    Once `cancel` is set the attempt ends at its next step, and no other begins.
 
     Raises:
         PipelineError: the batch cannot be finished; nothing of it is committed.
     """
-    for attempt in _attempts(job.config.stream.max_attempts):
+    for attempt in _attempts(job.config.stream.max_attempts, cancel):
         with attempt:
             try:
-                while not _attempt_batch(job, batch_id):
+                while (rows_loaded := _attempt_batch(job, batch_id, cancel)) is None:
                     log.info("batch=%d starts over without the files that changed", batch_id)
-            except BatchFailed as exc:
-                verdict = job.ledger.isolate(batch_id, str(exc), job.config.stream.max_attempts, replaces=job.contract.replaces)
-                if verdict is None:
+            except (BatchFailed, *UNEXPLAINED) as exc:
+                if not isinstance(exc, TransientError) or not breaker.isolate(batch_id, str(exc)):
                     raise
-                log.error("batch=%d %s: %s", batch_id, verdict, exc)
+            else:
+                breaker.committed(rows_loaded)
 
 
-def _attempt_batch(job: Job, batch_id: int) -> bool:
-    """Make one attempt. Returns False when its input changed and it must start over at once."""
+def probe(job: Job) -> bool | None:
+    """Tell whether a file that was loaded before can still be read and evaluated; nothing is written. None: there is no such file.
+
+    Raises:
+        PipelineError: something else is wrong, which says nothing of the files.
+    """
+    for file in job.ledger.db.run(known_good):
+        try:
+            is_read = _goes_through(job, file)
+        except BatchFailed as exc:
+            log.error("file %d was loaded before and fails now: %s", file.id, without_values(exc))
+            return False
+        if is_read:
+            log.info("file %d was loaded before and goes through now", file.id)
+            return True
+    return None
+
+
+def _goes_through(job: Job, file: SourceFile) -> bool:
+    """Read and evaluate a file. Returns False when nothing of it was read: it is not there any more, or of another form.
+
+    Raises:
+        BatchFailed: it fails.
+    """
+    # Not compared with itself, and nothing is taken out for it.
+    attempt = Attempt(0, "probe", 0, datetime.now(UTC), (file,), Operation(0, OperationKind.REPLACE, (file.id,)))
+    try:
+        evaluation = evaluate(job, attempt)
+        try:
+            for mart in MARTS if evaluation.rows_loaded else ():
+                mart_deltas(job, replace(evaluation, rewrite=NOTHING_REWRITTEN), mart).count()
+        finally:
+            evaluation.release()
+    except Exception as exc:
+        raise _as_own(exc) from exc
+    return sum(result.rows_read for result in evaluation.files) > 0
+
+
+def _attempt_batch(job: Job, batch_id: int, cancel: threading.Event) -> int | None:
+    """Make one attempt. Returns the rows it loaded of new files, and None when its input changed and it must start over at once."""
     started = time.monotonic()
+    _go_on(cancel)
     attempt = job.ledger.begin(batch_id, job.contract.hash)  # 1
     if attempt is None:
-        return True
+        return 0
     failpoint("after_begin")
     evaluation = None
     try:
@@ -76,22 +137,26 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
             evaluation = evaluate(job, attempt)  # 2, 3, 4
             figures |= {"rows_loaded": evaluation.rows_loaded, "parts": len(evaluation.facts)}
         failpoint("after_scan")
+        _go_on(cancel)
         if evaluation.lost:
             lose_files(job, attempt, evaluation.lost)
         outcome = evaluation.outcome()
         with step(attempt.batch_key, "plan", files=len(outcome.files), parts=len(outcome.facts)):
             job.ledger.plan_outcome(attempt, outcome)
+        _go_on(cancel)
         written = write_outputs(job, attempt, evaluation)  # 5, 6
         with step(attempt.batch_key, "check_inputs", files=len(outcome.files)):
             check_inputs(job, attempt, outcome)
+        _go_on(cancel)
         with step(attempt.batch_key, "commit", files=len(outcome.files), rows_loaded=outcome.rows_loaded):
             commit(job, attempt, evaluation, written)  # 7
     except InputChanged as exc:
         log.info("batch=%s %s", attempt.batch_key, exc)
-        return False
+        return None
     except Exception as exc:
         has_secrets = bool(sensitive_columns(job.contract))
-        error = without_values(_as_own(exc)) if has_secrets else _as_own(exc)
+        error = _cancelled(attempt.batch_key) if cancel.is_set() and _is_by_cancelling(exc) else _as_own(exc)
+        error = without_values(error) if has_secrets else error
         _note_failure(job, attempt, error)
         if has_secrets:
             raise error from None  # a trace would show what the line hides
@@ -103,7 +168,7 @@ def _attempt_batch(job: Job, batch_id: int) -> bool:
     _log_committed(attempt, outcome, time.monotonic() - started)
     log_outcomes(attempt, outcome)
     _mark_committed(job, attempt)
-    return True
+    return outcome.rows_loaded if attempt.operation is None else 0
 
 
 def commit(job: Job, attempt: Attempt, evaluation: Evaluation, written: Totals) -> None:
@@ -171,24 +236,43 @@ def _as_own(exc: Exception) -> PipelineError:
     return BatchFailed(f"{type(exc).__name__}: {exc}".splitlines()[0])
 
 
+def _go_on(cancel: threading.Event) -> None:
+    if cancel.is_set():
+        raise JobCancelled("the attempt is to end")
+
+
+def _is_by_cancelling(exc: Exception) -> bool:
+    """Tell whether a failure may come of the cancelling itself: then it says nothing of the batch."""
+    return not isinstance(exc, PipelineError) or isinstance(exc, JobCancelled)
+
+
+def _cancelled(batch_key: str) -> JobCancelled:
+    return JobCancelled(f"batch {batch_key}: the attempt was cancelled, as its run is ending or begins again")
+
+
 def _note_failure(job: Job, attempt: Attempt, error: PipelineError) -> None:
     """Note the failure in the ledger, unless the ledger itself is what cannot be reached, or is another instance's by now."""
     try:
-        if isinstance(error, OwnershipError):
+        try:
+            if isinstance(error, OwnershipError):
+                raise error
+            counts = isinstance(error, BatchFailed)
+            failures = job.ledger.fail(attempt, str(error), is_counted=counts, is_unexplained=isinstance(error, UNEXPLAINED))
+            log.warning("batch=%s failed (%d of its own): %s", attempt.batch_key, failures, error)
+        except OwnershipError:
             withdraw(job.ledger, job.config, job.clients(), attempt.batch_key)
-            return
-        failures = job.ledger.fail(attempt, str(error), is_counted=isinstance(error, BatchFailed))
-        log.warning("batch=%s failed (%d of its own): %s", attempt.batch_key, failures, error)
     except PipelineError as note:
         log.warning("batch=%s failed: %s (and could not be noted: %s)", attempt.batch_key, error, note)
+        keep_note(job.config, attempt.batch_key, str(error))
 
 
-def _attempts(limit: int) -> Retrying:
+def _attempts(limit: int, cancel: threading.Event) -> Retrying:
     """Return the retry policy of a batch: only what may pass by itself is tried again, everything else stops the run."""
     return Retrying(
-        retry=retry_if_exception_type(TransientError),
+        retry=retry_if_exception(lambda exc: isinstance(exc, TransientError) and not cancel.is_set()),
         stop=stop_after_attempt(limit),
         wait=wait_exponential_jitter(multiplier=0.5, max=10),
+        sleep=sleep_using_event(cancel),
         reraise=True,
     )
 
@@ -215,7 +299,12 @@ class BatchRunner:
     stopping: Callable[[], bool]
     failure: Exception | None = None
     finished: int = 0
+    breaker: Breaker = field(init=False)
     _busy: threading.Lock = field(default_factory=threading.Lock)
+    _cancel: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(self.job, probe)
 
     def __call__(self, _batch_df: object, _spark_batch_id: int) -> None:
         """Finish what is planned. Spark's own batch number means nothing here: it restarts at 0 with every checkpoint."""
@@ -229,16 +318,34 @@ class BatchRunner:
             self._busy.release()
         return idle
 
+    def begin(self) -> None:
+        """Let attempts begin again, after `end` has ended all of them."""
+        self._cancel.clear()
+
+    def end(self, seconds: float) -> bool:
+        """Cancel the running attempt, its Spark jobs included, and wait for its threads, but not for ever. Returns whether it is over."""
+        self._cancel.set()
+        deadline = time.monotonic() + seconds
+        while not self.wait_idle(CANCEL_PAUSE_SECONDS):
+            if time.monotonic() >= deadline:
+                return False
+            try:
+                self.job.spark.sparkContext.cancelAllJobs()
+            except (Py4JError, ConnectionError) as exc:
+                log.debug("nothing to cancel, Spark is gone: %s", exc)
+        return True
+
     def finish_planned(self) -> None:
         """Run all unfinished batches of the ledger, those of a split one as well; a failure is kept for the supervisor and raised."""
         self.failure = None
-        while not self.stopping() and (waiting := self.job.ledger.unfinished()):
+        while not self.stopping() and not self._cancel.is_set() and (waiting := self.job.ledger.unfinished()):
             for batch_id in waiting:
-                if self.stopping():
+                if self.stopping() or self._cancel.is_set():
                     return
                 try:
-                    process_batch(self.job, batch_id)
+                    process_batch(self.job, batch_id, self.breaker, self._cancel)
                 except Exception as exc:
                     self.failure = exc
                     raise
                 self.finished += 1
+        self.breaker.at_rest()

@@ -110,6 +110,7 @@ class Evaluation:
             dead_parts=self.rewrite.parts,
             consumed=self.undo.waiting,
             holders=tuple(sorted(released | set(self.rewrite.holders))),
+            left_to_merge=self.rewrite.left,
         )
 
 

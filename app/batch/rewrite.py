@@ -7,7 +7,8 @@ without them; the marts get the negative of what was there (docs/decisions/0006-
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -18,11 +19,23 @@ from app.config.load import S3Config
 from app.contract.contract import Contract
 from app.errors import BatchFailed
 from app.ledger.ledger import Ledger
-from app.ledger.operations import holding_parts, in_force, predecessors, small_parts, waiting_parts
+from app.ledger.operations import (
+    MOST_MERGED_BYTES,
+    MOST_MERGED_PARTS,
+    MOST_MERGED_ROWS,
+    MOST_READ_PARTS,
+    holding_parts,
+    in_force,
+    predecessors,
+    small_parts,
+    waiting_parts,
+)
 from app.ledger.records import Attempt, FactPart, LivePart, OperationKind
 from app.model.totals import NOTHING, Totals
 from app.mysql.database import Tx
 from app.s3.prefixes import fact_part_prefix
+from app.s3.read import S3Client, list_all
+from app.sinks.part_writer import FILE_BYTES
 from app.sinks.parts import s3a
 
 UNDOING = (OperationKind.RETRACT, OperationKind.REPLAY)
@@ -52,12 +65,14 @@ class Rewrite:
         kept: rows and amount of each partition that go into the new parts.
         removed: rows and amount that are taken out.
         holders: files that have kept rows, or may.
+        left: partitions (month, store) of a COMPACT that have more small parts than it merges.
     """
 
     parts: tuple[LivePart, ...] = ()
     kept: tuple[FactPart, ...] = ()
     removed: Totals = NOTHING
     holders: tuple[int, ...] = ()
+    left: tuple[tuple[str, int], ...] = ()
 
     @property
     def kept_totals(self) -> Totals:
@@ -98,7 +113,55 @@ def is_merging(attempt: Attempt) -> bool:
     return attempt.operation is not None and attempt.operation.kind == OperationKind.COMPACT
 
 
-def plan_rewrite(spark: SparkSession, config: S3Config, ledger: Ledger, attempt: Attempt, undo: Undo) -> Rewrite:
+@dataclass(frozen=True)
+class Merge:
+    """The small parts that a COMPACT merges, and the partitions in which it leaves some to another one."""
+
+    parts: tuple[LivePart, ...]
+    left: tuple[tuple[str, int], ...]
+
+
+def plan_merge(candidates: Sequence[LivePart], sizes: Mapping[LivePart, int]) -> Merge:
+    """Choose what a COMPACT merges: of each partition the smallest parts, together no more parts, rows and bytes than one batch may have.
+
+    A part of the size of a full object gains nothing; a part that would be merged with no other is left alone.
+    """
+    by_place: dict[tuple[str, int], list[LivePart]] = defaultdict(list)
+    for part in candidates:
+        if sizes[part] < FILE_BYTES:
+            by_place[part.sales_month, part.store_id].append(part)
+    chosen: list[LivePart] = []
+    left = []
+    rows = size = 0
+    for place, parts in by_place.items():
+        taken: list[LivePart] = []
+        for part in parts:
+            # Two parts are merged at least, or nothing would ever become less.
+            is_more = len(chosen) + len(taken) + 1 > MOST_MERGED_PARTS
+            if (is_more or rows + part.rows > MOST_MERGED_ROWS or size + sizes[part] > MOST_MERGED_BYTES) and (chosen or len(taken) > 1):
+                break
+            taken.append(part)
+            rows, size = rows + part.rows, size + sizes[part]
+        if len(taken) > 1:
+            chosen += taken
+        if len(taken) < len(parts) and len(parts) > 1:
+            left.append(place)
+    return Merge(tuple(chosen), tuple(left))
+
+
+def _merge(config: S3Config, ledger: Ledger, client: S3Client, partitions: Sequence[tuple[str, int]]) -> Merge:
+    candidates = ledger.db.run(lambda tx: small_parts(tx, partitions))
+
+    def size_of(part: LivePart) -> int:
+        return sum(found.size for found in list_all(client, config.bucket, _prefix(config, part)))
+
+    with ThreadPoolExecutor(config.max_connections, thread_name_prefix="sizes") as pool:
+        return plan_merge(candidates, dict(zip(candidates, pool.map(size_of, candidates), strict=True)))
+
+
+def plan_rewrite(
+    spark: SparkSession, config: S3Config, ledger: Ledger, clients: Callable[[], S3Client], attempt: Attempt, undo: Undo
+) -> Rewrite:
     """Find the live parts that hold rows to be taken out, or that are to be merged, and count what of them is kept; one Spark job.
 
     Raises:
@@ -108,11 +171,12 @@ def plan_rewrite(spark: SparkSession, config: S3Config, ledger: Ledger, attempt:
     merging = is_merging(attempt)
     if not undo.files and not merging:
         return NOTHING_REWRITTEN
-    parts = ledger.db.run(lambda tx: small_parts(tx, operation.partitions) if operation and merging else holding_parts(tx, undo.files))
+    merge = _merge(config, ledger, clients(), operation.partitions) if operation and merging else None
+    parts = merge.parts if merge is not None else ledger.db.run(lambda tx: holding_parts(tx, undo.files))
     if not parts:
         _check_files(undo, {})
         return NOTHING_REWRITTEN
-    by_part, by_file = _count(_read(spark, config, parts), undo)
+    by_part, by_file = _count_all(spark, config, parts, undo)
     touched = []
     kept: dict[tuple[str, int], list[Totals]] = defaultdict(list)
     removed = []
@@ -134,6 +198,7 @@ def plan_rewrite(spark: SparkSession, config: S3Config, ledger: Ledger, attempt:
         ),
         removed=sum(removed, NOTHING),
         holders=tuple(sorted(by_file.keys() - undo.files.keys())),
+        left=merge.left if merge is not None else (),
     )
 
 
@@ -149,7 +214,7 @@ def removed_rows(spark: SparkSession, config: S3Config, rewrite: Rewrite, undo: 
 
 
 def _read(spark: SparkSession, config: S3Config, parts: Sequence[LivePart]) -> DataFrame:
-    paths = [s3a(config, fact_part_prefix(config, part.sales_month, part.store_id, part.batch_key)) for part in parts]
+    paths = [s3a(config, _prefix(config, part)) for part in parts]
     # Parts of different contracts may differ in their columns: none of those may get lost.
     rows = spark.read.option("basePath", s3a(config, config.facts_prefix)).option("mergeSchema", "true").parquet(*paths)
     return rows.withColumns(
@@ -162,6 +227,18 @@ def _read(spark: SparkSession, config: S3Config, parts: Sequence[LivePart]) -> D
 
 
 Counted = tuple[dict[tuple[str, str, int], tuple[Totals, Totals]], dict[int, int]]
+
+
+def _count_all(spark: SparkSession, config: S3Config, parts: Sequence[LivePart], undo: Undo) -> Counted:
+    """Count parts, so many at a time as one job should read."""
+    by_part: dict[tuple[str, str, int], tuple[Totals, Totals]] = {}
+    by_file: dict[int, int] = defaultdict(int)
+    for at in range(0, len(parts), MOST_READ_PARTS):
+        of_parts, of_files = _count(_read(spark, config, parts[at : at + MOST_READ_PARTS]), undo)
+        by_part |= of_parts
+        for file_id, rows in of_files.items():
+            by_file[file_id] += rows
+    return by_part, by_file
 
 
 def _count(rows: DataFrame, undo: Undo) -> Counted:
@@ -200,4 +277,8 @@ def _check_files(undo: Undo, found: Mapping[int, int]) -> None:
 
 
 def _name(config: S3Config, part: LivePart) -> str:
-    return f"s3://{config.bucket}/{fact_part_prefix(config, part.sales_month, part.store_id, part.batch_key)}"
+    return f"s3://{config.bucket}/{_prefix(config, part)}"
+
+
+def _prefix(config: S3Config, part: LivePart) -> str:
+    return fact_part_prefix(config, part.sales_month, part.store_id, part.batch_key)

@@ -54,7 +54,7 @@ BATCHES = Record(
 OPERATIONS = Record(
     "file_operation",
     "id",
-    "t.state IN ('DONE', 'FAILED') AND t.finished_at <= %s"
+    "t.state IN ('DONE', 'FAILED', 'CANCELLED') AND t.finished_at <= %s"
     # Of a file that is still known its operations are part of its story; `verify` asks for some of them.
     " AND NOT EXISTS (SELECT 1 FROM operation_file o WHERE o.operation_id = t.id AND (o.mended_etag IS NOT NULL"
     " OR EXISTS (SELECT 1 FROM source_file f WHERE f.id = o.file_id)))"

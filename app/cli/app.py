@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import traceback
 from enum import StrEnum
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import local, logs
+from app.cli.by_hand import batch_app, operation_app
 from app.cli.clean import clean_app
 from app.cli.facts import facts_app
 from app.cli.files import files_app
@@ -24,7 +26,7 @@ from app.cli.quarantine import quarantine_app
 from app.cli.secrets import keys_app
 from app.cli.verify import verify_app
 from app.config.load import LoggingConfig, describe, home_of
-from app.errors import PipelineError
+from app.errors import AttemptStuck, PipelineError
 from app.version import VERSION
 from app.views.text import aligned, printable
 
@@ -58,6 +60,8 @@ app.add_typer(clean_app)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(batch_app, name="batch")
+app.add_typer(operation_app, name="operation")
 
 
 def _show_version(wanted: bool) -> None:
@@ -228,6 +232,8 @@ def print_status(found: dict[str, Any]) -> None:
             f"Last batch {last['id']} {last['state']} at {last['committed_at'] or last['planned_at']}: {last['rows_loaded']} rows loaded"
         )
     console.print(f"Backlog {found['backlog_files']} files, {found['backlog_bytes']} bytes; waiting to be archived {found['archive_due']}")
+    if found.get("held_files"):
+        console.print(f"{found['held_files']} files fail again and again and are held back: ./spark-submit.sh batch list says why")
     for one in found["failed_operations"]:
         print(printable(f"operation {one['id']} {one['kind']} was given up: {one['detail']}"))
     for one in found["ignored_objects"]:
@@ -246,6 +252,13 @@ def main(argv: list[str] | None = None) -> int:
         app(args=args, prog_name=PROGRAM)
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else EXIT_FAILED if exc.code else 0
+    except AttemptStuck as exc:
+        code = report(exc, exc, "--debug" in args)
+        # Python would wait for the threads of the attempt that cannot be ended.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     except PipelineError as exc:
         return report(exc, exc, "--debug" in args)
     except Exception as exc:  # noqa: BLE001 - the last resort: a user gets one line, a developer asks for the trace

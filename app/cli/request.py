@@ -67,7 +67,7 @@ def tell(config: Config, db: Database, operations: Sequence[int], what: str, *, 
             print(f"operation {one.id} {one.kind} {one.state}{f': {printable(one.detail)}' if one.detail else ''}")
             for file_id, note in one.notes.items():
                 print(f"  nothing was done to file {file_id}: {printable(note)}")
-    if any(one.state == "FAILED" for one in found) or (wait and not all(one.is_over for one in found)):
+    if any(one.state in ("FAILED", "CANCELLED") for one in found) or (wait and not all(one.is_over for one in found)):
         raise typer.Exit(1)
 
 

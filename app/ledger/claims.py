@@ -77,7 +77,8 @@ def claim_files(tx: Tx, max_files: int, max_bytes: int) -> int | None:
 
 def claim_operation(tx: Tx) -> int | None:
     """Create a batch for the oldest requested operation. Returns its number, None when none is requested."""
-    operation = tx.row("SELECT id FROM file_operation WHERE state = 'REQUESTED' ORDER BY id LIMIT 1 FOR UPDATE")
+    # A request that is just being made, cancelled or rehearsed is not waited for: it is there at the next look, or it is not.
+    operation = tx.row("SELECT id FROM file_operation WHERE state = 'REQUESTED' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED")
     if operation is None:
         return None
     return plan_operation(tx, int(operation["id"]))
@@ -136,6 +137,26 @@ def drop_file(tx: Tx, batch_id: int, file_id: int, state: FileState) -> None:
         raise LedgerError(f"batch {batch_id}: file {file_id} is not claimed by it")
 
 
+# Waiting rows that one RELEASE reads, at least one part's.
+MOST_RELEASED_ROWS = 5_000_000
+
+
+def _bounded(tx: Tx, parts: list[str]) -> list[str]:
+    """Return the first of some waiting parts that one batch may read together."""
+    if not parts:
+        return parts
+    sql = f"SELECT batch_key, row_count FROM pending_part WHERE batch_key IN ({', '.join(['%s'] * len(parts))})"
+    rows = {row["batch_key"]: int(row["row_count"]) for row in tx.rows(sql, parts)}
+    total = 0
+    taken: list[str] = []
+    for part in parts:
+        total += rows[part]
+        if taken and total > MOST_RELEASED_ROWS:
+            break
+        taken.append(part)
+    return taken
+
+
 def request_release(tx: Tx, joins: Mapping[str, tuple[str, str]], max_parts: int) -> int | None:
     """Insert a RELEASE for waiting parts of which a key is known by now, unless one is already under way."""
     if tx.scalar("SELECT 1 FROM file_operation WHERE kind = 'RELEASE' AND state IN ('REQUESTED', 'CLAIMED') LIMIT 1"):
@@ -148,7 +169,7 @@ def request_release(tx: Tx, joins: Mapping[str, tuple[str, str]], max_parts: int
             " WHERE p.state = 'WAITING' AND p.operation_id IS NULL AND k.dimension = %s ORDER BY p.batch_key LIMIT %s"
         )
         found |= {row["batch_key"] for row in tx.rows(sql, (dimension, max_parts))}
-    parts = sorted(found)[:max_parts]
+    parts = _bounded(tx, sorted(found)[:max_parts])
     if not parts:
         return None
     operation = tx.insert(

@@ -19,11 +19,13 @@ def is_open(tx: Tx, attempt: Attempt) -> bool:
     A connection lost during COMMIT leaves its fate unknown: the transaction is tried again, and this question answers it.
 
     Raises:
-        LedgerError: another attempt has taken the batch.
+        LedgerError: another attempt has taken the batch, or it was split or held back meanwhile.
     """
     batch = tx.row("SELECT state, batch_key FROM micro_batch WHERE id = %s FOR UPDATE", (attempt.batch_id,))
     if batch is None or batch["batch_key"] != attempt.batch_key:
         raise LedgerError(f"batch {attempt.batch_id}: attempt {attempt.batch_key} was superseded by {batch and batch['batch_key']}")
+    if batch["state"] not in ("STARTED", "COMMITTED"):
+        raise LedgerError(f"batch {attempt.batch_id}: it is {batch['state']} and no longer to be committed")
     return bool(batch["state"] == "STARTED")
 
 
@@ -114,4 +116,5 @@ def close_batch(tx: Tx, attempt: Attempt, outcome: Outcome, dimension_version: i
         " rows_read = %s, rows_loaded = %s, rows_rejected = %s, rows_pending = %s WHERE id = %s",
         (dimension_version, *totals, attempt.batch_id),
     )
-    tx.execute("UPDATE batch_attempt SET state = 'COMMITTED', ended_at = UTC_TIMESTAMP(6) WHERE batch_key = %s", (attempt.batch_key,))
+    sql = "UPDATE batch_attempt SET state = 'COMMITTED', ended_at = UTC_TIMESTAMP(6), error = NULL WHERE batch_key = %s"
+    tx.execute(sql, (attempt.batch_key,))

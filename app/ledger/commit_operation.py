@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from app.errors import LedgerError
 from app.ledger.commit import add_warnings
-from app.ledger.operations import IS_SKIPPED, marks, pages, request_for_files
+from app.ledger.operations import IS_SKIPPED, marks, pages, request_for_files, request_rest
 from app.ledger.records import MOVED_STATES, Attempt, Change, FileState, OperationKind, Outcome, Withdrawn
 from app.mysql.database import Tx
 
@@ -33,6 +33,8 @@ def book_operation(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
     if outcome.warnings:
         add_warnings(tx, attempt)
     tx.execute("UPDATE file_operation SET state = 'DONE', finished_at = UTC_TIMESTAMP(6) WHERE id = %s", (attempt.operation.id,))
+    if outcome.left_to_merge:
+        request_rest(tx, attempt.operation.id, outcome.left_to_merge)
 
 
 def book_superseded(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from app.ledger import attempt_plan, claims, duplicates, isolate, operations
+from app.ledger.isolate import Failing
 from app.ledger.ownership import check_epoch
 from app.ledger.records import Attempt, FileState, Ignored, Outcome, SourceFile, identity_of
 from app.mysql.database import Database, Row, Tx
@@ -135,12 +136,18 @@ class Ledger:
         """Write down what the attempt is about to create on S3 and in the final transaction, so that leftovers are known by name."""
         self.write(lambda tx: attempt_plan.plan_outcome(tx, attempt, outcome))
 
-    def fail(self, attempt: Attempt, error: str, *, is_counted: bool) -> int:
-        """Note a failed attempt, and count it where the batch itself may be the cause. Returns how often it was counted."""
+    def fail(self, attempt: Attempt, error: str, *, is_counted: bool, is_unexplained: bool = False) -> int:
+        """Note a failed attempt, and count it where the batch itself may be the cause. Returns how often it was counted.
+
+        `is_unexplained`: it may be the batch's doing or the machine's, and counts from its second time on.
+        """
 
         def count(tx: Tx) -> int:
             sql = "UPDATE micro_batch SET failures = failures + %s, error = %s WHERE id = %s"
-            tx.execute(sql, (int(is_counted), error[:2000], attempt.batch_id))
+            if is_unexplained:
+                isolate.count_unexplained(tx, attempt.batch_id, error[:2000])
+            else:
+                tx.execute(sql, (int(is_counted), error[:2000], attempt.batch_id))
             tx.execute("UPDATE batch_attempt SET error = %s WHERE batch_key = %s", (error[:2000], attempt.batch_key))
             return int(tx.scalar("SELECT failures FROM micro_batch WHERE id = %s", (attempt.batch_id,)))
 
@@ -149,6 +156,35 @@ class Ledger:
     def isolate(self, batch_id: int, error: str, limit: int, *, replaces: bool = False) -> str | None:
         """Close in on what makes a batch fail, once it has failed `limit` times: see `isolate.isolate`."""
         return self.write(lambda tx: isolate.isolate(tx, batch_id, error[:2000], limit, replaces=replaces))
+
+    def over_limit(self, limit: int) -> dict[int, str]:
+        """Return unfinished batches that have failed as often as they may: batch -> its last error."""
+        return self.db.single(lambda tx: isolate.over_limit(tx, limit))
+
+    def failing_in_a_row(self) -> list[Failing]:
+        """Return the files that failed since the last batch that loaded rows, those held back included."""
+        return self.db.run(isolate.failing_in_a_row)
+
+    def give_up(self, batch_ids: Collection[int]) -> list[int]:
+        """Give the files of batches that are held back up as FAILED. Returns the files."""
+        return self.write(lambda tx: isolate.give_up(tx, batch_ids))
+
+    def try_again(self, limit: int, *, batch_id: int | None = None, explained: bool = False) -> int:
+        """Let what is held back, or one batch that is at its limit, be tried once more. Returns how many batches these are."""
+        return self.write(lambda tx: isolate.try_again(tx, limit, batch_id=batch_id, explained=explained))
+
+    def count_silent(self) -> list[int]:
+        """Count attempts of earlier epochs that ended without a word. Returns their batches."""
+        return self.write(lambda tx: isolate.count_silent(tx, self.epoch))
+
+    def note_open(self, words: str) -> int:
+        """Say of our running attempts why they may end without a word of their own."""
+        return self.write(lambda tx: isolate.note_open(tx, self.epoch, words))
+
+    def note_attempts(self, words: Mapping[str, str]) -> None:
+        """Say of attempts why they ended, where that could not be said at the time: batch key -> why."""
+        sql = "UPDATE batch_attempt SET error = %s WHERE batch_key = %s AND state = 'OPEN' AND error IS NULL"
+        self.write(lambda tx: [tx.execute(sql, (why[:2000], key)) for key, why in words.items()])
 
     def bury(self, batch_key: str) -> None:
         """Mark a dead attempt whose leftovers on S3 and in the stage tables are gone."""

@@ -15,6 +15,12 @@ from app.s3.read import NOT_NOTED, ObjectVersion
 PAGE = 500
 # A part with more rows is large enough for any reader, and is not written again to be merged with others.
 SMALL_PART_ROWS = 1_000_000
+# What one COMPACT reads and writes again: it bounds the batch. Of a partition that has more, the rest is left to further ones.
+MOST_MERGED_PARTS = 1000
+MOST_MERGED_ROWS = 5_000_000
+MOST_MERGED_BYTES = 1 << 30
+# Parts that an operation on several files reads.
+MOST_READ_PARTS = 2000
 PLACE = (
     "f.id, f.bucket, f.object_key, f.etag, f.version_id, f.size_bytes, f.last_modified, f.state, f.finished_at,"
     " f.archived_key, f.archived_etag"
@@ -158,6 +164,15 @@ def earlier_versions(tx: Tx, file_ids: Collection[int]) -> dict[int, list[tuple[
     return found
 
 
+def known_good(tx: Tx) -> list[SourceFile]:
+    """Return some of the last files that were loaded and can be read again, the smallest first."""
+    sql = (
+        f"SELECT {PLACE} FROM (SELECT * FROM source_file WHERE state = 'COMMITTED' ORDER BY id DESC LIMIT 1000) f"
+        f" WHERE f.in_force = 1 AND f.rows_loaded > 0 AND {HAS_OBJECT} ORDER BY f.size_bytes, f.id DESC LIMIT 3"
+    )
+    return [current_object(row) for row in tx.rows(sql)]
+
+
 def holding_parts(tx: Tx, file_ids: Collection[int]) -> list[LivePart]:
     """Return the live parts that may hold rows of these files: those of the batches that read them or moved their rows."""
     keys: set[str] = set()
@@ -171,9 +186,28 @@ def holding_parts(tx: Tx, file_ids: Collection[int]) -> list[LivePart]:
 
 
 def small_parts(tx: Tx, partitions: Iterable[tuple[str, int]]) -> list[LivePart]:
-    """Return the live parts of some partitions that are worth merging."""
-    condition = "sales_month = %s AND store_id = %s AND row_count < %s"
-    return [part for month, store in partitions for part in _live(tx, condition, (month, store, SMALL_PART_ROWS))]
+    """Return the live parts of some partitions that are worth merging, the smallest of each first: not many more than one COMPACT takes."""
+    condition = "sales_month = %s AND store_id = %s AND row_count < %s ORDER BY row_count, batch_key LIMIT %s"
+    limit = MOST_MERGED_PARTS + 1
+    return [part for month, store in partitions for part in _live(tx, condition, (month, store, SMALL_PART_ROWS, limit))]
+
+
+def parts_by_batch(tx: Tx, file_ids: Collection[int]) -> dict[int, dict[str, int]]:
+    """Return how many live parts the batches have that may hold rows of each of these files: file -> batch key -> parts."""
+    holders: dict[int, set[str]] = {}
+    for page in pages(file_ids):
+        sql = (
+            "SELECT f.id AS file_id, b.batch_key FROM source_file f JOIN micro_batch b ON b.id = f.batch_id"
+            f" WHERE b.batch_key IS NOT NULL AND f.id IN ({marks(page)})"
+            f" UNION SELECT file_id, batch_key FROM batch_file WHERE file_id IN ({marks(page)})"
+        )
+        for row in tx.rows(sql, [*page, *page]):
+            holders.setdefault(int(row["file_id"]), set()).add(row["batch_key"])
+    counts: dict[str, int] = {}
+    for page in pages(sorted(set().union(*holders.values()))):
+        sql = f"SELECT batch_key, COUNT(*) AS n FROM fact_part WHERE state = 'LIVE' AND batch_key IN ({marks(page)}) GROUP BY batch_key"
+        counts |= {row["batch_key"]: int(row["n"]) for row in tx.rows(sql, page)}
+    return {file_id: {key: counts.get(key, 0) for key in keys} for file_id, keys in holders.items()}
 
 
 def _live(tx: Tx, condition: str, args: Sequence[object]) -> list[LivePart]:
@@ -211,6 +245,28 @@ def request_for_files(tx: Tx, kind: OperationKind, file_ids: Sequence[int], requ
     """Request an operation on some files; returns its number."""
     operation = request(tx, kind, requested_by, f"{len(file_ids)} files")
     tx.executemany("INSERT INTO operation_file (operation_id, file_id) VALUES (%s, %s)", [(operation, file_id) for file_id in file_ids])
+    return operation
+
+
+def name_partitions(tx: Tx, operation_id: int, partitions: Iterable[tuple[str, int]]) -> None:
+    """Say which partitions a COMPACT is about."""
+    for month, store in partitions:
+        sql = "INSERT INTO operation_partition (operation_id, sales_month, store_id) VALUES (%s, %s, %s)"
+        tx.execute(sql, (operation_id, month, store))
+
+
+def request_rest(tx: Tx, operation_id: int, partitions: Iterable[tuple[str, int]]) -> int | None:
+    """Request another COMPACT for partitions that have more small parts than one merges, unless one that waits is about them."""
+    waiting = (
+        "SELECT 1 FROM operation_partition p JOIN file_operation o ON o.id = p.operation_id"
+        " WHERE o.state = 'REQUESTED' AND p.sales_month = %s AND p.store_id = %s LIMIT 1"
+    )
+    left = [place for place in partitions if not tx.scalar(waiting, place)]
+    if not left:
+        return None
+    requested_by = tx.scalar("SELECT requested_by FROM file_operation WHERE id = %s", (operation_id,))
+    operation = request(tx, OperationKind.COMPACT, requested_by, f"the rest of operation {operation_id}")
+    name_partitions(tx, operation, left)
     return operation
 
 

@@ -221,6 +221,7 @@ class Outcome:
         dead_parts: live parts that the new ones replace.
         consumed: waiting parts (batch keys) whose rows are loaded, dropped, or wait on in the new one.
         holders: files that have rows in the new parts without having been read by this batch.
+        left_to_merge: partitions (month, store) with more small parts than a COMPACT merges at a time.
     """
 
     files: tuple[FileResult, ...] = ()
@@ -234,6 +235,7 @@ class Outcome:
     dead_parts: tuple[LivePart, ...] = ()
     consumed: tuple[str, ...] = ()
     holders: tuple[int, ...] = ()
+    left_to_merge: tuple[tuple[str, int], ...] = ()
 
     @property
     def rows_loaded(self) -> int:

@@ -15,7 +15,8 @@ from app.mysql.database import Tx
 IS_REPLACED = "state = 'DEAD' AND live_at IS NOT NULL"
 # Nobody reads the mended rows of an operation again that is done, or was given up.
 MENDED_OVER = (
-    "FROM operation_file o JOIN file_operation p ON p.id = o.operation_id WHERE o.mended_etag IS NOT NULL AND p.state IN ('DONE', 'FAILED')"
+    "FROM operation_file o JOIN file_operation p ON p.id = o.operation_id"
+    " WHERE o.mended_etag IS NOT NULL AND p.state IN ('DONE', 'FAILED', 'CANCELLED')"
 )
 
 

@@ -1,16 +1,13 @@
-"""Which fact partitions are worth merging, and the request to merge them."""
+"""Which fact partitions are worth merging, and the requests to merge them, none larger than one micro-batch may be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.ledger.operations import SMALL_PART_ROWS, request
+from app.ledger.operations import MOST_MERGED_PARTS, MOST_MERGED_ROWS, SMALL_PART_ROWS, name_partitions, request
 from app.ledger.records import OperationKind
 from app.mysql.database import Database, Tx
-
-# Rows that one COMPACT writes again, at least one partition's: it bounds the batch.
-MOST_MERGED_ROWS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -21,6 +18,12 @@ class Merge:
     store_id: int
     parts: int
     rows: int
+
+    @property
+    def rounds(self) -> int:
+        """How many operations it takes: each merges a bounded number of parts into one, and takes the smallest that are left."""
+        by_parts, by_rows = -(-(self.parts - 1) // (MOST_MERGED_PARTS - 1)), -(-self.rows // MOST_MERGED_ROWS)
+        return max(1, by_parts, min(by_rows, self.parts - 1))
 
 
 def mergeable(db: Database, month: str | None) -> list[Merge]:
@@ -35,20 +38,21 @@ def mergeable(db: Database, month: str | None) -> list[Merge]:
 
 
 def request_merge(db: Database, merges: Sequence[Merge], requested_by: str) -> list[int]:
-    """Request COMPACT of partitions, so many at a time as a batch may write. Returns the numbers of the operations."""
+    """Request COMPACT of partitions, so many at a time as a batch may read and write; a partition with more than that in several
+    operations. Returns the numbers of the operations.
+    """
 
     def ask(tx: Tx) -> list[int]:
         operations: list[int] = []
-        left = 0
+        rows_left = parts_left = 0
         for merge in merges:
-            if not operations or merge.rows > left:
-                operations.append(request(tx, OperationKind.COMPACT, requested_by, "merge small parts"))
-                left = MOST_MERGED_ROWS
-            left -= merge.rows
-            tx.execute(
-                "INSERT INTO operation_partition (operation_id, sales_month, store_id) VALUES (%s, %s, %s)",
-                (operations[-1], merge.sales_month, merge.store_id),
-            )
+            for _ in range(merge.rounds):
+                if not operations or merge.rows > rows_left or merge.parts > parts_left:
+                    operations.append(request(tx, OperationKind.COMPACT, requested_by, "merge small parts"))
+                    rows_left, parts_left = MOST_MERGED_ROWS, MOST_MERGED_PARTS
+                rows_left -= merge.rows
+                parts_left -= merge.parts
+                name_partitions(tx, operations[-1], [(merge.sales_month, merge.store_id)])
         return operations
 
     return db.run(ask)

@@ -5,13 +5,13 @@ Nothing is written to S3, and what MySQL is told is taken back before anybody ca
 
 from __future__ import annotations
 
+import pickle
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from pyspark.sql import DataFrame
+from typing import IO, Any
 
 from app.batch.context import Job
 from app.batch.evaluate import evaluate
@@ -95,6 +95,7 @@ def preview(job: Job, ask: Ask) -> Preview:
     attempt = job.ledger.db.rehearse(lambda tx: _begin(tx, job, ask))
     evaluation = evaluate(job, attempt)
     try:
+        # The transaction at the end only reads files: while it is open, others may wait for the rows it has changed.
         with _deltas(job, evaluation) as deltas:
             return job.ledger.db.rehearse(lambda tx: _rehearse(tx, job, ask, evaluation, deltas))
     finally:
@@ -123,24 +124,40 @@ def _begin(tx: Tx, job: Job, ask: Ask) -> Attempt:
 
 
 @contextmanager
-def _deltas(job: Job, evaluation: Evaluation) -> Iterator[Mapping[str, DataFrame]]:
-    """Give the deltas of each mart, computed once: a transaction that is tried again reads them again."""
+def _deltas(job: Job, evaluation: Evaluation) -> Iterator[Mapping[str, Spool]]:
+    """Compute the deltas of each mart into a file of their own: a transaction that is tried again reads them again."""
     wanted = MARTS if evaluation.rows_loaded or evaluation.rewrite.removed.rows else ()
-    frames = {mart.table: mart_deltas(job, evaluation, mart).persist() for mart in wanted}
-    try:
-        yield frames
-    finally:
-        for frame in frames.values():
-            frame.unpersist()
+    with ExitStack() as files:
+        spools = {}
+        for mart in wanted:
+            rows = mart_deltas(job, evaluation, mart).select(*mart.columns).toLocalIterator()
+            spools[mart.table] = Spool(files.enter_context(tempfile.TemporaryFile(prefix="salestream-")), rows)
+        yield spools
 
 
-def _rehearse(tx: Tx, job: Job, ask: Ask, evaluation: Evaluation, deltas: Mapping[str, DataFrame]) -> Preview:
+class Spool:
+    """Rows that were computed once and are kept in a file, however many they are."""
+
+    def __init__(self, file: IO[bytes], rows: Iterator[tuple[Any, ...]]) -> None:
+        self._file = file
+        for row in rows:
+            pickle.dump(tuple(row), file)
+        self._end = file.tell()
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Read the rows from the first one on."""
+        self._file.seek(0)
+        while self._file.tell() < self._end:
+            yield pickle.load(self._file)  # noqa: S301 - a file without a name that we have written ourselves
+
+
+def _rehearse(tx: Tx, job: Job, ask: Ask, evaluation: Evaluation, deltas: Mapping[str, Spool]) -> Preview:
     attempt = _begin(tx, job, ask)
     outcome = evaluation.outcome()
     plan_outcome(tx, attempt, outcome)
     touched = [mart for mart in MARTS if mart.table in deltas]
     for mart in touched:
-        stage_rows(tx, mart.stage_table, mart.columns, attempt.batch_key, deltas[mart.table].select(*mart.columns).toLocalIterator())
+        stage_rows(tx, mart.stage_table, mart.columns, attempt.batch_key, deltas[mart.table])
     ids = sorted({*(file.file_id for file in outcome.files), *(one.file_id for one in outcome.withdrawn)})
     files_before = _files(tx, ids)
     marts_before = [_mart_rows(tx, mart, attempt.batch_key) for mart in touched]

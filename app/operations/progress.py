@@ -36,8 +36,8 @@ class Progress:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is done, or given up."""
-        return self.state in ("DONE", "FAILED")
+        """Whether it is done, given up or cancelled."""
+        return self.state in ("DONE", "FAILED", "CANCELLED")
 
 
 def progress_of(db: Database, operations: Sequence[int]) -> list[Progress]:

@@ -6,14 +6,14 @@ may be; each of them is done exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from app.config.load import Config
 from app.errors import UsageError
 from app.ledger.duplicates import Heir, heirs_of
 from app.ledger.file_search import Choice, matching
-from app.ledger.operations import IS_SKIPPED, request_for_files, successors
+from app.ledger.operations import IS_SKIPPED, MOST_READ_PARTS, parts_by_batch, request_for_files, successors
 from app.ledger.records import FileState, OperationKind
 from app.mysql.database import Database, Row
 from app.views.text import printable
@@ -28,13 +28,14 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Chosen:
-    """One file that an operation can be done to."""
+    """One file that an operation can be done to. `parts` are those that are read for it: batch key -> how many."""
 
     id: int
     key: str
     size: int
     rows_loaded: int
     rows_pending: int
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 def choose(db: Database, config: Config, kind: OperationKind, choice: Choice, *, replaces: bool) -> list[Chosen]:
@@ -52,6 +53,8 @@ def choose(db: Database, config: Config, kind: OperationKind, choice: Choice, *,
     if refused and choice.names:
         listed = "; ".join(f"file {file_id} {why}" for file_id, why in list(refused.items())[:SHOWN])
         raise UsageError(listed, cure="see ./spark-submit.sh file ID")
+    taken = [int(row["id"]) for row in rows if row["id"] not in refused]
+    parts = db.run(lambda tx: parts_by_batch(tx, taken))
     found = {
         int(row["id"]): Chosen(
             int(row["id"]),
@@ -59,6 +62,7 @@ def choose(db: Database, config: Config, kind: OperationKind, choice: Choice, *,
             int(row["size_bytes"]),
             int(row["rows_loaded"]) * int(row["in_force"]),
             int(row["rows_pending"]) * int(row["in_force"]),
+            parts.get(int(row["id"]), {}),
         )
         for row in rows
         if row["id"] not in refused
@@ -114,14 +118,24 @@ def heirs(db: Database, files: Sequence[Chosen], *, replaces: bool) -> list[Heir
 
 
 def request_files(db: Database, config: Config, kind: OperationKind, files: Sequence[Chosen], requested_by: str) -> list[int]:
-    """Request an operation on files, cut as micro-batches are; all or nothing. Returns the numbers of the operations."""
+    """Request an operation on files, cut as micro-batches are, and by the parts that hold their rows; all or nothing.
+
+    Returns the numbers of the operations.
+    """
     groups: list[list[int]] = []
     size = 0
+    parts: dict[str, int] = {}
+    limits = config.stream
     for file in files:
-        limits = config.stream
-        if not groups or len(groups[-1]) >= limits.max_files_per_trigger or size + file.size > limits.max_bytes_per_trigger:
+        is_full = bool(groups) and (
+            len(groups[-1]) >= limits.max_files_per_trigger
+            or size + file.size > limits.max_bytes_per_trigger
+            or sum({**parts, **file.parts}.values()) > MOST_READ_PARTS
+        )
+        if not groups or is_full:
             groups.append([])
-            size = 0
+            size, parts = 0, {}
         groups[-1].append(file.id)
         size += file.size
+        parts |= file.parts
     return db.run(lambda tx: [request_for_files(tx, kind, group, requested_by) for group in groups])

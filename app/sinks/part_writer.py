@@ -29,6 +29,8 @@ else:
 # Rows wait in memory until they are a row group of about this size; a file of about FILE_BYTES is closed and the next one begun.
 ROW_GROUP_BYTES = 64 << 20
 FILE_BYTES = 64 << 20
+# Rows are taken in slices of about this size: a batch of Arrow is bounded by its rows, and a row may be as long as a record.
+SLICE_BYTES = 8 << 20
 # Requests on their way at a time, as a round trip to S3 takes longer than the writing of a small file, and their bytes.
 UPLOADS = 8
 UPLOADS_BYTES = 64 << 20
@@ -94,13 +96,14 @@ class _Files:
         """Yield key, body and figures of one file after the other."""
         file: _File | None = None
         for batch in batches:
-            for place, rows in runs(self._writer.complete(batch), self._writer.partition_by):
-                if file is not None and (file.place != place or file.is_full):
-                    yield self._close(file)
-                    file = None
-                if file is None:
-                    file = _File(place, rows.schema, self._writer.amount_column)
-                file.add(rows)
+            for place, run in runs(self._writer.complete(batch), self._writer.partition_by):
+                for rows in slices(run):
+                    if file is not None and (file.place != place or file.is_full):
+                        yield self._close(file)
+                        file = None
+                    if file is None:
+                        file = _File(place, rows.schema, self._writer.amount_column)
+                    file.add(rows)
         if file is not None:
             yield self._close(file)
 
@@ -160,6 +163,16 @@ def runs(batch: pa.RecordBatch, partition_by: Sequence[str]) -> Iterator[tuple[P
     rows = batch.drop_columns(list(partition_by))
     for start, stop in _borders(batch.num_rows, columns):
         yield tuple(column[start].as_py() for column in columns), rows.slice(start, stop - start)
+
+
+def slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut rows into slices of about SLICE_BYTES, at least one row each; halves of halves, as the long rows may lie anywhere."""
+    if rows.num_rows <= 1 or rows.nbytes <= SLICE_BYTES:
+        yield rows
+        return
+    middle = rows.num_rows // 2
+    yield from slices(rows.slice(0, middle))
+    yield from slices(rows.slice(middle))
 
 
 def _borders(count: int, columns: Sequence[pa.Array]) -> Iterator[tuple[int, int]]:

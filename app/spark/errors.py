@@ -8,6 +8,7 @@ from app import errors
 from app.errors import (
     BatchFailed,
     EnvironmentFault,
+    JobCancelled,
     MySqlError,
     MySqlUnavailable,
     PipelineError,
@@ -26,6 +27,12 @@ _NO_CAUSE = re.compile(r"terminated with exception: (null )?SQLSTATE: \w+( \(no 
 # Java's words for what others report by number. The first pattern that a line of the trace holds decides; its line is shown.
 _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     (re.compile(r"No space left on device|Disk quota exceeded"), EnvironmentFault, "free space there (spark.local.dir, checkpoints)"),
+    # Also when Spark shuts down under a running batch.
+    (
+        re.compile(r"SPARK_JOB_CANCELLED|OPERATION_CANCELED|Job \d+ cancelled|Stage \d+ cancelled|SparkContext was shut down"),
+        JobCancelled,
+        None,
+    ),
     (re.compile(r"Checkpoint block \S+ not found"), RowsLost, None),
     (re.compile(r"OutOfMemoryError"), BatchFailed, "raise spark.driver_memory, or lower stream.max_bytes_per_trigger"),
     (re.compile(r"AccessDeniedException|AccessDenied|Status Code: 40[13]|NoSuchBucket|UnknownStoreException"), S3Error, None),

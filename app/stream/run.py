@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from app.batch.cleanup import clear_leftovers
 from app.batch.context import Job
 from app.batch.process import BatchRunner
+from app.batch.unnoted import hand_in_notes
 from app.checks import check_all, raise_failures
 from app.checks.contract import check_contract
 from app.config.load import Config
@@ -34,7 +36,7 @@ from app.stream import summary
 from app.stream.edited_files import EditedFiles
 from app.stream.housekeeping import Housekeeper
 from app.stream.last_run import unfinished_work
-from app.stream.supervise import StopRequest, drain, keep_going, supervise
+from app.stream.supervise import StopRequest, drain, keep_going, noting_stop, supervise
 from app.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,10 @@ def run(config: Config, *, once: bool, fail_on_rejected: bool = False) -> None:
             raise SparkGone("Spark's JVM does not answer any more") from exc
     if found is not None:
         summary.tell(found, fail_on_rejected=fail_on_rejected)
+    if stop.is_cut:
+        # Python would wait for the threads of the batch.
+        logging.shutdown()
+        os._exit(0)
 
 
 def check_before_start(config: Config) -> None:
@@ -106,13 +112,18 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
     keeper = Housekeeper(job, ownership, lambda: not stop(), edited=EditedFiles(config))
 
     def episode() -> None:
+        runner.begin()
         recover(job, runner)
         log.info("query starts trigger=%s", "availableNow" if once else config.stream.trigger_interval)
         supervise(start_query(job, runner, once=once), runner, keeper, stop)
         if once and not stop():
+            runner.begin()
             drain(job, runner, keeper, stop)
+            if runner.breaker.at_end():
+                drain(job, runner, keeper, stop)
 
-    keep_going(episode, config.stream.retry_seconds, stop, lambda: runner.finished)
+    with noting_stop(stop, ledger):
+        keep_going(episode, config.stream.retry_seconds, stop, lambda: runner.finished)
     failpoint("during_shutdown")
 
 
@@ -120,7 +131,13 @@ def recover(job: Job, runner: BatchRunner) -> None:
     """Clear what earlier runs left and finish the batches they began; the last-run check of the seed."""
     for line in unfinished_work(job.ledger.db):
         log.warning("last run: %s", line)
+    hand_in_notes(job.config, job.ledger)
+    for batch_id in job.ledger.count_silent():
+        log.warning("last run: the last attempt at batch %d ended without a word: it is counted from the second time on", batch_id)
     clear_leftovers(job.ledger, job.config, job.clients(), alive=None)
+    runner.breaker.begin()
+    for batch_id, error in job.ledger.over_limit(job.config.stream.max_attempts).items():
+        runner.breaker.isolate(batch_id, error)
     runner.finish_planned()
 
 

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +17,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from app.batch.context import Job
 from app.batch.process import BatchRunner
-from app.errors import PipelineError, TransientError
+from app.errors import AttemptStuck, PipelineError, TransientError
+from app.ledger.ledger import Ledger
 from app.spark.errors import spark_error
 from app.stream.housekeeping import Housekeeper
 
@@ -32,6 +34,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 # What a stop keeps of its time for the end of query, ownership and session, once it has waited for the running batch; and of that, what
 # the end of the JVM takes, once the driver is gone.
 MOST_SECONDS_TO_END, MOST_SECONDS_OF_JVM = 15.0, 5.0
+# How long a cancelled attempt has to end: its Spark jobs at once, and its last request to MySQL or S3.
+CANCEL_SECONDS = 10.0
 
 
 class StopRequest:
@@ -46,6 +50,8 @@ class StopRequest:
         self._seconds = seconds
         self._clock = clock
         self._ends: float | None = None
+        # A batch could not be ended: only the end of the process ends it.
+        self.is_cut = False
 
     def install(self) -> None:
         """Catch both signals, and tell spark-submit.sh which process to send them to."""
@@ -93,6 +99,29 @@ class StopRequest:
     def wait(self, seconds: float) -> None:
         """Sleep, but not longer than until a stop is asked for."""
         self._event.wait(seconds)
+
+
+@contextmanager
+def noting_stop(stop: StopRequest, ledger: Ledger) -> Iterator[None]:
+    """Say in the ledger that a stop was asked for, as soon as it is: who kills a run that takes too long to end suspects no batch of it."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(TICK_SECONDS):
+            if stop():
+                try:
+                    ledger.note_open("a stop was asked for while it ran")
+                except PipelineError as exc:
+                    log.warning("the stop could not be noted: %s", exc)
+                break
+        ledger.db.close()
+
+    thread = threading.Thread(target=watch, name="stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
 
 
 def keep_going(
@@ -144,21 +173,29 @@ def supervise(query: StreamingQuery, runner: BatchRunner, keeper: Housekeeper, s
     finally:
         seconds = stop.seconds_for_batch(keeper.job.config.stream.stop_timeout_seconds)
         is_idle = runner.wait_idle(seconds)
-        _stop(query)
+        # Also where it is idle: no batch may begin between here and the end of the query.
+        is_over = runner.end(CANCEL_SECONDS)
+        has_stopped = _stop(query)
+        stop.is_cut |= not is_over
+        if not (is_over and has_stopped) and not stop():
+            # Whatever ended the query may pass; but a new attempt beside this one would take it for a dead one.
+            raise AttemptStuck(f"a batch is still running {seconds + CANCEL_SECONDS:.0f} s after its query was to end")
     if stop() and not is_idle:
         log.warning("the running micro-batch was cut after %.0f s; the next start does it again", seconds)
         return
     raise_failure(query, runner)
 
 
-def _stop(query: StreamingQuery) -> None:
-    """Stop the query. Spark waits for a batch that hangs outside of it, in MySQL or S3, only so long; the process ends it then."""
+def _stop(query: StreamingQuery) -> bool:
+    """Stop the query. Spark waits for a batch that hangs outside of it, in MySQL or S3, only so long: False, the process ends it then."""
     try:
         query.stop()
     except Py4JJavaError as exc:
         if "TimeoutException" not in str(exc.java_exception.toString()):
             raise
         log.warning("the query did not stop in time and ends with the process")
+        return False
+    return True
 
 
 def raise_failure(query: StreamingQuery, runner: BatchRunner) -> None:

@@ -35,6 +35,7 @@ def _read(tx: Tx) -> dict[str, Any]:
         "backlog_files": int(backlog["n"]),
         "backlog_bytes": int(backlog["size"]),
         "failed_files": files.get("FAILED", 0),
+        "held_files": int(tx.scalar("SELECT COUNT(*) FROM micro_batch WHERE state = 'HELD'")),
         "failed_operations": [
             {"id": int(r["id"]), "kind": r["kind"], "detail": r["detail"]}
             for r in tx.rows("SELECT id, kind, detail FROM file_operation WHERE state = 'FAILED' ORDER BY id DESC LIMIT 20")

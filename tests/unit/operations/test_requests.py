@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from app.config.load import Config
 from app.contract.contract import Contract
 from app.errors import UsageError
+from app.ledger.operations import MOST_READ_PARTS, parts_by_batch
 from app.ledger.records import OperationKind
 from app.model.marts import CUSTOMERS
 from app.operations.compact import MOST_MERGED_ROWS, Merge, request_merge
 from app.operations.corrected_rows import as_written, delimiter_of, upload_mended, with_lines
-from app.operations.dry_run import MartChange, _differences
+from app.operations.dry_run import MartChange, Spool, _differences
 from app.operations.progress import wait_for
 from app.operations.select_files import Chosen, request_files
 from app.parsing.record_rules import Limits
@@ -139,3 +141,37 @@ def test_mart_rows_that_come_go_or_change_are_shown_and_no_others() -> None:
         MartChange("customers_data_mart", keys[1], {"total_sales": 7}, None),
         MartChange("customers_data_mart", keys[2], None, {"total_sales": 2}),
     ]
+
+
+def test_a_partition_of_very_many_parts_takes_several_operations() -> None:
+    db: Any = FakeDatabase()
+    numbers = request_merge(db, [Merge("2024-01", 121, 86_400, 86_400), Merge("2024-01", 122, 2, 10)], "test")
+    # 86,399 parts fewer, at most 999 by each.
+    asked = db.tx.changed("INSERT INTO operation_partition")
+    assert [[store for operation, _, store in asked if operation == number] for number in numbers] == [[121]] * 87 + [[122]]
+
+
+def test_files_whose_rows_lie_in_very_many_parts_are_cut_into_several_operations(config: Config) -> None:
+    half = MOST_READ_PARTS // 2
+    own = [{f"{number}-1-1": half} for number in range(1, 5)] + [{"5-1-1": half, "4-1-1": half}]
+    files = [Chosen(number, f"{number}.csv", 1, 1, 0, parts) for number, parts in enumerate(own, start=1)]
+    db: Any = FakeDatabase()
+    numbers = request_files(db, config, OperationKind.RETRACT, files, "test")
+    assert [files_of(db)[number] for number in numbers] == [[1, 2], [3, 4], [5]]
+
+
+def test_the_parts_of_a_file_are_those_of_all_batches_that_may_hold_its_rows() -> None:
+    found = {
+        "SELECT f.id AS file_id": [{"file_id": 1, "batch_key": "1-1-1"}, {"file_id": 1, "batch_key": "7-1-1"}],
+        "SELECT batch_key": [{"batch_key": "7-1-1", "n": 3}],
+    }
+    tx: Any = FakeDatabase(found=found).tx
+    assert parts_by_batch(tx, [1, 2]) == {1: {"1-1-1": 0, "7-1-1": 3}}
+
+
+def test_what_was_computed_once_is_read_again_by_a_transaction_that_is_tried_again(tmp_path: Path) -> None:
+    with (tmp_path / "spool").open("w+b") as file:
+        rows = Spool(file, iter([(1, Decimal("1.50"), "Müller"), (2, None, "")]))
+        assert list(rows) == [(1, Decimal("1.50"), "Müller"), (2, None, "")]
+        assert next(iter(rows))[0] == 1
+        assert len(list(rows)) == 2

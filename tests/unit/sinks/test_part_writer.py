@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -176,3 +177,18 @@ def test_large_files_are_not_held_beside_each_other(client: Client, monkeypatch:
     monkeypatch.setattr(client, "put_object", put_object)
     assert len(write(client, *[batch(("1", "2024-01", store)) for store in range(10)])) == 10
     assert len(client.objects) == 10
+
+
+def test_one_batch_of_very_long_rows_is_no_one_file(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of Arrow is bounded by its rows: 2,000 records of a megabyte each are two gigabytes."""
+    monkeypatch.setattr(part_writer, "FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(part_writer, "ROW_GROUP_BYTES", 1 << 20)
+    monkeypatch.setattr(part_writer, "SLICE_BYTES", 1 << 18, raising=False)
+    texts = [os.urandom(50_000).hex() for _ in range(200)]
+    rows = pa.RecordBatch.from_pydict({"raw": texts})
+    written = PartWriter(lambda: client, "salestream", lambda: "quarantine/")
+    assert sum(row["rows"] for result in written(iter([rows])) for row in result.to_pylist()) == 200
+    # 20 MB of text that nothing compresses below half of it.
+    assert len(client.objects) > 4
+    assert max(len(body) for body in client.objects.values()) < 3 << 20
+    assert [row["raw"] for key in sorted(client.objects) for row in client.rows(key)] == texts
