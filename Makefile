@@ -49,7 +49,7 @@ unit: | $(TOOLS) ## tests without Spark and network, seconds
 
 # The first or second half of them, as two processes do all in half the time.
 unit-%: | $(TOOLS)
-	$(PYTEST) -p tests.shares --share $*/2 tests/unit
+	$(PYTEST) $(ORDER) -p tests.shares --share $*/2 tests/unit
 
 spark: | $(TOOLS) ## tests with a local Spark session
 	$(PYTEST) $(ORDER) tests/spark

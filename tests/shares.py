@@ -1,6 +1,6 @@
 """A share of the test files, so that several pytest processes do one suite side by side: `pytest -p tests.shares --share 1/2 tests/unit`.
 
-The shares of a suite hold each of its files once. They are about equally large: files are dealt out from the largest to the smallest.
+The shares of a suite hold each of its files once. They take about equally long: files are dealt out from the longest to the shortest.
 """
 
 from __future__ import annotations
@@ -10,15 +10,25 @@ from pathlib import Path
 
 import pytest
 
+# What a file takes is estimated from its text, so that all processes agree: a process that it starts, and a property test, take as long as
+# so many characters of other tests (measured; a wrong guess costs some seconds of waiting, never a test).
+PROCESS, PROPERTY = 5_000, 20_000
 
-def share_of(sizes: Iterable[tuple[str, int]], number: int, count: int) -> set[str]:
-    """Return the names in share `number` (from 1) of `count`: each file goes to the share that is the smallest so far."""
+
+def weight(path: Path) -> int:
+    """Estimate how long the tests of a file take."""
+    text = path.read_text(encoding="utf-8")
+    return len(text) + PROCESS * (text.count("subprocess.") + text.count("sys.executable")) + PROPERTY * text.count("@given")
+
+
+def share_of(weights: Iterable[tuple[str, int]], number: int, count: int) -> set[str]:
+    """Return the names in share `number` (from 1) of `count`: each file goes to the share that is the lightest so far."""
     shares: list[set[str]] = [set() for _ in range(count)]
     totals = [0] * count
-    for name, size in sorted(sizes, key=lambda file: (-file[1], file[0])):
-        smallest = totals.index(min(totals))
-        shares[smallest].add(name)
-        totals[smallest] += size
+    for name, heavy in sorted(weights, key=lambda file: (-file[1], file[0])):
+        lightest = totals.index(min(totals))
+        shares[lightest].add(name)
+        totals[lightest] += heavy
     return shares[number - 1]
 
 
@@ -36,7 +46,7 @@ class Share:
     def __init__(self, folders: Iterable[Path], number: int, count: int) -> None:
         files = {path for folder in folders for path in folder.rglob("test_*.py")}
         self.known = {str(path) for path in files}
-        self.own = share_of(((str(path), path.stat().st_size) for path in files), number, count)
+        self.own = share_of(((str(path), weight(path)) for path in files), number, count)
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         return True if str(collection_path) in self.known - self.own else None

@@ -15,7 +15,7 @@ def test_each_file_is_in_exactly_one_share(count: int) -> None:
     assert sorted(name for share in shares for name in share) == sorted(name for name, _ in FILES)
 
 
-def test_shares_are_about_equally_large_and_do_not_depend_on_the_order_of_the_files() -> None:
+def test_shares_are_about_equally_heavy_and_do_not_depend_on_the_order_of_the_files() -> None:
     first, second = (sum(size for name, size in FILES if name in share_of(FILES, number, 2)) for number in (1, 2))
     assert abs(first - second) < (first + second) / 100
     assert share_of(FILES, 1, 2) == share_of(FILES[::-1], 1, 2)
