@@ -35,6 +35,8 @@ TRANSIENT_ERRORS = frozenset(
         *(number for number in range(9001, 9020) if number != 9003),
     }
 )
+# What proxies say under a number that means something else: https://github.com/sysown/proxysql/issues/761, and Vitess under 1105.
+TRANSIENT_WORDS = re.compile(r"Max connect timeout reached|reparent operation in progress|no healthy tablet|is not serving")
 # The server refuses a transaction for its size: more than max_allowed_packet, max_binlog_cache_size, the lock table, or what the members of
 # a group accept (3100). A smaller one may pass.
 TOO_LARGE_ERRORS = frozenset({1153, 1197, 1206, 3100})
@@ -75,7 +77,8 @@ def translated(target: str) -> Iterator[None]:
         is_refused = isinstance(getattr(exc, "original_exception", None), ssl.SSLCertVerificationError)
         if number in TOO_LARGE_ERRORS or (number == 1180 and TOO_LARGE_WORDS.search(text)):
             raise TransactionTooLarge(f"{target}: error {number}: {text}") from exc
-        if (number in TRANSIENT_ERRORS or isinstance(exc, pymysql.InterfaceError)) and not is_refused:
+        may_pass = number in TRANSIENT_ERRORS or TRANSIENT_WORDS.search(text) or isinstance(exc, pymysql.InterfaceError)
+        if may_pass and not is_refused:
             raise MySqlUnavailable(f"{target}: error {number}: {text}") from exc
         refused = MySqlError(f"{target}: error {number}: {text}", cure=BINLOG_CURE if number == ER_BINLOG_STATEMENT else None)
         refused.number = number

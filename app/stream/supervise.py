@@ -33,8 +33,8 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 # What a stop keeps of its time for the end of query, ownership and session, once it has waited for the running batch; and of that, what
 # the end of the JVM takes, once the driver is gone.
-MOST_SECONDS_TO_END, MOST_SECONDS_OF_JVM = 15.0, 5.0
-# How long a cancelled attempt has to end: its Spark jobs at once, and its last request to MySQL or S3.
+MOST_SECONDS_TO_END, MOST_SECONDS_OF_JVM = 30.0, 10.0
+# How long a cancelled attempt has to end: its Spark jobs at once, and its last request to MySQL or S3. Part of the first of these.
 CANCEL_SECONDS = 10.0
 
 
@@ -70,7 +70,7 @@ class StopRequest:
         log.info("stop requested by %s: finishing the running micro-batch", signal.Signals(number).name)
         self.request()
         if self._seconds is not None:
-            last = threading.Timer(self._seconds - min(MOST_SECONDS_OF_JVM, self._seconds / 4), self._end)
+            last = threading.Timer(self._seconds - min(MOST_SECONDS_OF_JVM, self._seconds / 2), self._end)
             last.daemon = True
             last.start()
 
@@ -89,7 +89,7 @@ class StopRequest:
         """Return how long a running batch may still go on: what is left of the stop, but for what the end of everything else takes."""
         if self._ends is None:
             return most
-        to_end = min(MOST_SECONDS_TO_END, (self._seconds or 0) / 2)
+        to_end = min(MOST_SECONDS_TO_END, (self._seconds or 0) * 3 / 4)
         return max(0.0, min(most, self._ends - to_end - self._clock()))
 
     def __call__(self) -> bool:

@@ -100,12 +100,14 @@ def test_nobody_waits_for_the_locks_of_a_dead_attempt(make_world: MakeWorld, spa
     test_locks.test_the_next_owner_waits_for_no_lock_of_a_dead_attempt_and_removes_its_rows_later(make_world("off"), spark)
 
 
-def test_a_long_statement_is_waited_for_and_a_killed_init_db_locks_nobody_out(
+def test_a_long_statement_that_the_server_works_on_is_waited_for(make_world: MakeWorld) -> None:
+    test_silence.test_a_long_statement_that_the_server_works_on_is_waited_for(make_world("off"))
+
+
+def test_an_init_db_that_was_killed_locks_nobody_out(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = make_world("off")
-    test_silence.test_a_long_statement_that_the_server_works_on_is_waited_for(world)
-    test_schema.test_an_init_db_that_was_killed_locks_nobody_out(world, monkeypatch, caplog)
+    test_schema.test_an_init_db_that_was_killed_locks_nobody_out(make_world("off"), monkeypatch, caplog)
 
 
 def test_both_drivers_refuse_a_server_that_another_ca_vouches_for(make_world: MakeWorld, spark: SparkSession, tmp_path: Path) -> None:

@@ -18,8 +18,7 @@ from app.mysql.database import Database
 from app.mysql.jdbc import jdbc_options
 from app.spark.errors import failure_of
 from tests.integration.test_continuous import running, wait_until
-from tests.integration.test_outages import row
-from tests.integration.test_stream import assert_parts_agree
+from tests.integration.test_outages import assert_sound, row
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.world import ADMIN, World
 
@@ -175,7 +174,7 @@ def test_the_stream_goes_on_after_a_mysql_that_was_silent(world: World, spark: S
             proxy.speak()
             wait_until("the second drop", lambda: len(world.keys("sales_data_processed/")) == 2)
         assert world.customer_mart() == {(1, "2024-02"): Decimal(50), (2, "2024-02"): Decimal(50)}
-        assert_parts_agree(world)
+        assert_sound(world)
 
 
 # Where the conversation stops: what the statement begins with, on whichever connection it comes.
@@ -204,7 +203,7 @@ def test_a_mysql_that_falls_silent_in_a_batch_ends_the_run_and_the_next_counts_i
     wait_until("the silent run's heartbeat is too old", lambda: is_over(world))
     world.run_once(spark)
     assert world.customer_mart() == {(1, "2024-02"): Decimal(50)}
-    assert_parts_agree(world)
+    assert_sound(world)
 
 
 def is_over(world: World) -> bool:
@@ -236,7 +235,7 @@ def test_the_stream_goes_on_after_an_s3_that_was_silent_or_slow(world: World, sp
             proxy.rate = None
             wait_until("the third drop", lambda: world.states().get("3.csv") == "COMMITTED")
         assert world.customer_mart() == {(n, "2024-02"): Decimal(50) for n in (1, 2, 3)}
-        assert_parts_agree(world)
+        assert_sound(world)
 
 
 @pytest.mark.parametrize("how", ["silent", "slow"])

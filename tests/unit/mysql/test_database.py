@@ -59,6 +59,8 @@ bnaJ/tQqQs0rlHcwRAIgNBpLNQtAtl2NGdvLGpezQ6rSP1EY0mFFYAzmC+0f+nQ=
         (3101, "Plugin instructed the server to rollback the current transaction."),
         # ProxySQL: https://github.com/sysown/proxysql/issues/1347
         (9001, "Max connect timeout reached while reaching hostgroup 10 after 10000ms"),
+        (1045, "Max connect timeout reached while reaching hostgroup 1 after 503ms"),
+        (1105, "target: sales.0.primary: primary is not serving, there may be a reparent operation in progress"),
         (9002, "Max connect failure while reaching hostgroup 10"),
         (1969, "Query execution was interrupted (max_statement_time exceeded)"),
         (1927, "Connection was killed"),

@@ -146,8 +146,8 @@ def test_a_batch_gets_what_is_left_of_a_stop_but_for_the_end_of_all_else() -> No
     stop = StopRequest(60, lambda: now[0])
     assert stop.seconds_for_batch(300) == 300
     stop.request()
-    assert stop.seconds_for_batch(300) == 45
-    now[0] += 40
+    assert stop.seconds_for_batch(300) == 30
+    now[0] += 25
     stop.request()
     assert stop.seconds_for_batch(300) == 5
     now[0] += 40
