@@ -23,6 +23,8 @@ from app.parsing.rows import Layout, batch_of_cells, batch_of_rows, batches_of_p
 PIECE_BYTES = 64 << 10
 # Below this the careful path is the faster one: a call of Arrow's reader costs 0.3 to 1 ms whatever it reads.
 SMALL_BYTES = 2 << 10
+# Arrow's reader needs some kilobytes and microseconds for each column of each piece: rows with more columns are cut by hand.
+MOST_ARROW_COLUMNS = 2000
 _BOM = b"\xef\xbb\xbf"
 _CRS = re.compile(rb"\r++(?=\n)")
 _BLANK_LINE = re.compile(rb"^[ \t\r]*$", re.MULTILINE)
@@ -216,7 +218,7 @@ class RecordParser:
         return self._data.rfind(b"\n", self._at, min(self._at + size, end)) + 1 or self._data.index(b"\n", self._at) + 1
 
     def _take_clean(self, end: int) -> Iterator[pa.RecordBatch] | None:
-        if end - self._at < self._small:
+        if end - self._at < self._small or len(self._layout.names) > MOST_ARROW_COLUMNS:
             return None
         lines = read_clean(self._data[self._at : end], self._layout, self._limits)
         if lines is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -63,6 +65,17 @@ class Layout:
         """The extra columns with their places, sorted by name."""
         known = set(self.columns)
         return tuple(sorted((name, at) for at, name in enumerate(self.names) if name not in known))
+
+    @cached_property
+    def extra_names(self) -> pa.Array:
+        """The names of the extra columns."""
+        return pa.array([name for name, _ in self.extra], _STRING)
+
+    @cached_property
+    def extra_of(self) -> Callable[[Sequence[str]], Sequence[str]]:
+        """What gives the values of the extra columns from a row's fields."""
+        places = [at for _, at in self.extra]
+        return itemgetter(*places) if len(places) > 1 else lambda fields: [fields[at] for at in places]
 
     @cached_property
     def most_rows(self) -> int:
@@ -166,8 +179,7 @@ def _faults_of_rows(rows: Sequence[Row]) -> pa.Array:
 def _extra_of_fields(layout: Layout, good: Sequence[Sequence[str]]) -> pa.Array:
     if not layout.extra:
         return pa.nulls(len(good), EXTRA)
-    places = [at for _, at in layout.extra]
-    values = pa.array([fields[at] for fields in good for at in places], _STRING)
+    values = pa.array(list(chain.from_iterable(map(layout.extra_of, good))), _STRING)
     return _extra_map(layout, values, len(good))
 
 
@@ -180,11 +192,10 @@ def _extra_of_cells(layout: Layout, cells: Sequence[pa.Array], count: int) -> pa
 def _extra_map(layout: Layout, values: pa.Array, count: int) -> pa.Array:
     """Return the extra columns of rows from their values, row by row."""
     width = len(layout.extra)
-    names = pa.array([name for name, _ in layout.extra], _STRING)
     entries = counting(count * width)
     column = pc.subtract(entries, pc.multiply(pc.divide(entries, width), width))
     offsets = pc.multiply(counting(count + 1), width).cast(pa.int32())
-    return pa.MapArray.from_arrays(offsets, names.take(column), values)
+    return pa.MapArray.from_arrays(offsets, layout.extra_names.take(column), values)
 
 
 def interleaved(columns: Sequence[pa.Array], count: int) -> pa.Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential_jitter
@@ -26,6 +28,8 @@ ATTEMPTS = 4
 PATIENCE_SECONDS = 60
 # How much is asked for behind the end of a split at a time, to finish its last record.
 BEHIND_BYTES = 256 << 10
+# Of a gzip member so much is given to the decompressor first, then twice as much each time: what lies behind its end is copied.
+FIRST_STEP = 512
 
 
 class FileLost(Exception):
@@ -132,22 +136,40 @@ def unzipped(chunks: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:
         yield first
         yield from chunks
         return
-    member, data = zlib.decompressobj(wbits=31), first
-    is_begun = False
-    while data or (data := next(chunks, b"")):
-        if member.eof:
-            # Some tools pad the end with zeros; anything else must be another member.
-            data = data.lstrip(b"\0")
-            if not data:
-                continue
-            member, is_begun = zlib.decompressobj(wbits=31), False
-        try:
-            text = member.decompress(data, chunk_bytes)
-        except zlib.error as exc:
-            raise FileLost(UNREADABLE, f"the gzip data is damaged: {exc}") from exc
-        is_begun = True
-        data = member.unused_data if member.eof else member.unconsumed_tail
-        if text:
-            yield text
-    if is_begun and not member.eof:
+    # Members may be tiny, and there may be thousands of them in a chunk: what they hold goes on together.
+    texts: list[bytes] = []
+    held = 0
+    member = zlib.decompressobj(wbits=31)
+    step = FIRST_STEP
+    for chunk in chain([first], chunks):
+        at = 0
+        while at < len(chunk):
+            if member.eof:
+                # Some tools pad the end with zeros; anything else must be another member.
+                if (at := _after_zeros(chunk, at)) == len(chunk):
+                    break
+                member, step = zlib.decompressobj(wbits=31), FIRST_STEP
+            piece = memoryview(chunk)[at : at + step]
+            step = min(2 * step, chunk_bytes)
+            try:
+                text = member.decompress(piece, chunk_bytes - held)
+            except zlib.error as exc:
+                raise FileLost(UNREADABLE, f"the gzip data is damaged: {exc}") from exc
+            at += len(piece) - len(member.unused_data if member.eof else member.unconsumed_tail)
+            texts.append(text)
+            held += len(text)
+            if 2 * held >= chunk_bytes:
+                yield b"".join(texts)
+                texts, held = [], 0
+    if held:
+        yield b"".join(texts)
+    if not member.eof:
         raise FileLost(UNREADABLE, "the gzip data ends too early")
+
+
+_ZEROS = re.compile(rb"\0*+")
+
+
+def _after_zeros(chunk: bytes, at: int) -> int:
+    found = _ZEROS.match(chunk, at)
+    return found.end() if found else at

@@ -32,6 +32,8 @@ else:
 CHUNK_BYTES = 2 << 20
 # Rows of one Arrow batch to the JVM; smaller ones cost a message each, larger ones memory on both sides.
 BATCH_ROWS = 20_000
+# Its bytes, as rows may be of any size: what is gathered goes on when it has so many.
+BATCH_BYTES = 8 << 20
 # Objects opened ahead of the parser, as an S3 round trip takes longer than parsing a small file, and their bytes.
 OPEN_AHEAD = 8
 AHEAD_BYTES = 16 << 20
@@ -71,7 +73,7 @@ class SplitReader:
                 yield from self.read(self.bundles[task])
 
     def read(self, splits: Sequence[Split]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of splits in batches of at most BATCH_ROWS, then their markers.
+        """Yield the rows of splits in batches of bounded rows and bytes, then their markers.
 
         Raises:
             S3Unavailable: S3 stays out of reach.
@@ -79,14 +81,15 @@ class SplitReader:
         """
         markers: list[Marker] = []
         waiting: list[pa.RecordBatch] = []
-        count = 0
+        count = size = 0
         for opened in self._open_ahead(splits):
             for batch in self._rows(opened, markers):
                 waiting.append(batch)
                 count += batch.num_rows
-                if count >= BATCH_ROWS:
+                size += batch.nbytes
+                if count >= BATCH_ROWS or size >= BATCH_BYTES:
                     yield from self._typed(waiting)
-                    waiting, count = [], 0
+                    waiting, count, size = [], 0, 0
         yield from self._typed(waiting)
         yield _marker_batch(markers, self.contract)
 
