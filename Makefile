@@ -41,7 +41,7 @@ fmt: | $(TOOLS) ## put the code into ruff's format, and mend what its rules can 
 docs: | $(TOOLS) ## write the pages of docs/ that come from the code
 	$(PYTHON) -m scripts.generate_docs
 
-type: | $(TOOLS) ## mypy --strict over app and scripts
+type: | $(TOOLS) ## mypy --strict over app, scripts and the helpers of the tests
 	.venv/bin/mypy
 
 unit: | $(TOOLS) ## tests without Spark and network, seconds

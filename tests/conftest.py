@@ -1,4 +1,4 @@
-"""Fixtures for every kind of test. Servers, sessions and worlds are made only for the tests that ask for them."""
+"""Fixtures for every kind of test, made only for the tests that ask for them. Where what lies: README.md, beside this file."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError, ReadTimeoutError
+from pydantic import SecretStr
 
 from app.config.load import Config, MySqlConfig, S3Config
 from app.ledger.records import Ignored, SourceFile
@@ -30,7 +31,7 @@ def config_without_servers(folder: Path) -> Config:
     return Config(
         env="test",
         s3=S3Config(bucket="lake"),
-        mysql=MySqlConfig(host="db.example.com", user="job", password="not-to-be-seen", database="sales"),
+        mysql=MySqlConfig(host="db.example.com", user="job", password=SecretStr("not-to-be-seen"), database="sales"),
         checkpoint_root=folder / "checkpoints",
     )
 
@@ -44,7 +45,8 @@ PART_BYTES = 8 << 20
 
 def refused(status: int, code: str = "Code", message: str = "message", operation: str = "PutObject") -> ClientError:
     """Return the error that boto3 raises for an answer with this status."""
-    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)
+    answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, operation)
 
 
 class BrokenBody(io.BytesIO):

@@ -68,7 +68,7 @@ def scanned(spark: SparkSession, contract: Contract, *rows: dict[str, Any]) -> D
     """Make rows as `scan` yields them: a good row each, but for what is given; `_line` counts them from 1."""
     columns = ", ".join(f"{column.name} {column.type}" for column in contract.columns)
     own = {"_kind": "row", "_file_id": 7, "_split": 0, "_extra": None, "_raw": "the text", "_faults": (), "_marker": None}
-    made = [GOOD | own | {"_line": at} | row for at, row in enumerate(rows, 1)]
+    made: list[dict[str, Any]] = [GOOD | own | {"_line": at} | row for at, row in enumerate(rows, 1)]
     sound = [Row(row["_line"], [row[name] for name in contract.names]) for row in made if not row["_faults"] and not row["_marker"]]
     typed = {row["_line"]: row for row in with_types(batch_of_rows(Layout(contract.names, contract.names), sound), contract).to_pylist()}
     for row in made:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 COLUMNS = ("customer_id", "store_id", "product_name", "sales_date", "sales_person_id", "price", "quantity", "total_cost")
 QUOTINGS = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC)
@@ -25,7 +25,9 @@ class Written:
     cells: list[dict[str, str]]
 
 
-def write_csv(header: Sequence[str], rows: Sequence[Sequence[Any]], *, quoting: int, ending: str, delimiter: str) -> Written:
+def write_csv(
+    header: Sequence[str], rows: Sequence[Sequence[Any]], *, quoting: Literal[0, 1, 2, 3], ending: str, delimiter: str
+) -> Written:
     """Write a file row by row."""
     texts = []
     for row in (header, *rows):

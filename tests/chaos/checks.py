@@ -96,18 +96,22 @@ def verified(product: Product) -> list[str]:
 def _marts(product: Product, book: Book) -> Iterator[str]:
     wanted = expected_marts(book.clean, Dimensions(customers=sorted(book.customers)))
     customers, team = product.marts()
-    for name, seen, right in (("customers", customers, wanted.customers), ("sales team", team, wanted.team)):
+    marts: list[tuple[str, dict[Any, Any], dict[Any, Any]]] = [
+        ("customers", customers, wanted.customers),
+        ("sales team", team, wanted.team),
+    ]
+    for name, seen, right in marts:
         wrong = sorted(key for key in seen.keys() | right.keys() if seen.get(key) != right.get(key))
         if wrong:
             shown = ", ".join(f"{key}: {seen.get(key)} for {right.get(key)}" for key in wrong[:3])
             yield f"{name} mart differs from the oracle in {len(wrong)} rows, such as {shown}"
     loaded, pending = product.query("SELECT COALESCE(SUM(rows_loaded), 0), COALESCE(SUM(rows_pending), 0) FROM source_file")[0]
-    right = (sum(counts[1] for counts in wanted.files.values()), wanted.pending_rows)
-    if (loaded, pending) != right:
-        yield f"rows loaded and pending are {(loaded, pending)}, the oracle has {right}"
+    counts = (sum(rows[1] for rows in wanted.files.values()), wanted.pending_rows)
+    if (loaded, pending) != counts:
+        yield f"rows loaded and pending are {(loaded, pending)}, the oracle has {counts}"
     counted = product.query("SELECT COALESCE(SUM(row_count), 0) FROM sales_team_data_mart")[0][0]
-    if counted != right[0]:
-        yield f"the marts count {counted} rows, the oracle {right[0]}"
+    if counted != counts[0]:
+        yield f"the marts count {counted} rows, the oracle {counts[0]}"
 
 
 def _books(product: Product) -> Iterator[str]:

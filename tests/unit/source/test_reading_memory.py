@@ -19,7 +19,7 @@ from app.source.ranges import unzipped
 from app.source.split_reader import BATCH_BYTES, CHUNK_BYTES, SplitReader
 from app.source.splits import plan_splits
 from tests.conftest import REPOSITORY
-from tests.s3_fake import Bucket
+from tests.doubles import Bucket
 
 CONTRACT = Contract((Column("a", "string"), Column("b", "string"), Column("c", "string")))
 # What a chunk and the rest of the last one can become: the text, its fields, their names.
