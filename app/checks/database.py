@@ -11,7 +11,7 @@ from app.errors import DimensionError, EnvironmentFault, MySqlError
 from app.model.dimensions import DIMENSIONS
 from app.mysql.database import Database, Row, Tx
 from app.mysql.errors import BINLOG_CURE
-from app.mysql.migrations import require_current
+from app.mysql.migrations import require_current, tables_of_other_collations
 from app.s3.read import make_client, server_time
 
 # A check is there to tell soon; the job itself is more patient.
@@ -60,6 +60,8 @@ def check_binlog(db: Database) -> str:
 
 def _tables(db: Database) -> str:
     require_current(db)
+    if other := db.run(tables_of_other_collations):
+        raise MySqlError(f"{', '.join(other)}: another collation than the other tables", cure="run ./spark-submit.sh init-db")
     latest = db.run(lambda tx: tx.scalar("SELECT MAX(migration_id) FROM schema_migration"))
     return f"the tables are at level {latest}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 SQL_FOLDER = Path(__file__).resolve().parents[2] / "scripts" / "sql"
 SEED_FILE = SQL_FOLDER / "seed_dimensions.sql"
 MIGRATIONS_TABLE = "schema_migration"
+# The dimension tables are the user's: no text of theirs is compared with ours.
+DIMENSIONS_FILE = "001_dimensions.sql"
+# What every text of ours is compared by, and what a code that is ASCII may name instead.
+COLLATION, ASCII_COLLATION = "utf8mb4_bin", "ascii_bin"
 NO_SUCH_TABLE = 1146
 # How long an init-db waits for another one that runs, and how old the lock of a dead one must at least be.
 LOCK_SECONDS = 60
@@ -52,10 +57,30 @@ def apply_migrations(config: MySqlConfig) -> list[str]:
                 todo = backend.to_apply(_migrations())
                 names = [migration.id for migration in todo]
                 backend.apply_migrations(todo)
+                _pin_collations(connection)
         except LockTimeout as exc:
             what = f"an init-db of another version runs in database {config.database}"
             raise MySqlError(what, cure="wait for its end, then run ./spark-submit.sh init-db again") from exc
     return names
+
+
+def _pin_collations(connection: Connection) -> None:
+    """Give our tables the one collation, also where a server's new default has made one of them otherwise since."""
+    tx = Tx(connection)
+    for table in tables_of_other_collations(tx):
+        tx.execute(f"ALTER TABLE `{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE {COLLATION}")
+        log.info("table %s is compared by %s now", table, COLLATION)
+
+
+def tables_of_other_collations(tx: Tx) -> list[str]:
+    """Return our tables that hold text of another collation than the one, which may break a join with the others (error 1267)."""
+    files = [path for path in sorted(SQL_FOLDER.glob("[0-9]*.sql")) if path.name != DIMENSIONS_FILE]
+    ours = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", "".join(path.read_text(encoding="utf-8") for path in files))
+    sql = (
+        "SELECT DISTINCT table_name AS name FROM information_schema.columns WHERE table_schema = DATABASE() AND collation_name <> %s"
+        f" AND collation_name <> %s AND table_name IN ({', '.join(['%s'] * len(ours))}) ORDER BY table_name"
+    )
+    return [row["name"] for row in tx.rows(sql, [COLLATION, ASCII_COLLATION, *ours])]
 
 
 def _keep_others_out(connection: Connection, database: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.checks import database
 from app.cli import app as cli
 from app.errors import MySqlError
 from app.mysql.migrations import SQL_FOLDER, apply_migrations, pending_migrations
@@ -84,6 +85,15 @@ def test_tables_made_under_two_default_collations_are_set_right(
     monkeypatch.setattr("app.cli.options.configuration", lambda _env: world.config)
     for command in (["files"], ["file", "6"], ["quarantine", "list"], ["retract", "first.csv"]):
         assert cli.main(command) == 0, (command, capsys.readouterr())
+
+
+def test_a_table_of_another_collation_is_named_by_check_and_set_right_by_init_db(world: World) -> None:
+    world.execute("ALTER TABLE batch_file CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    with pytest.raises(MySqlError, match=r"^MYSQL batch_file: another collation than the other tables; run \./spark-submit\.sh init-db$"):
+        database.checks(world.config)["mysql tables"]()
+    assert apply_migrations(world.mysql_as(ADMIN)) == []
+    assert collations(world) <= PINNED
+    assert database.checks(world.config)["mysql tables"]().startswith("the tables are at level")
 
 
 # An init-db that was killed
