@@ -182,7 +182,7 @@ class TransactionTooLarge(BatchFailed):
 
 
 class JobCancelled(TransientError):
-    """Somebody cancelled a Spark job of the batch, or Spark itself is shutting down."""
+    """Somebody cancelled a Spark job of the batch."""
 
     code = "CANCELLED"
     cause = "A Spark job of the batch was killed, in Spark's user interface for example, or the run is ending."

@@ -116,7 +116,7 @@ def _goes_through(job: Job, file: SourceFile) -> bool:
         finally:
             evaluation.release()
     except Exception as exc:
-        raise _as_own(exc) from exc
+        raise _as_own(job, exc) from exc
     return sum(result.rows_read for result in evaluation.files) > 0
 
 
@@ -155,7 +155,7 @@ def _attempt_batch(job: Job, batch_id: int, cancel: threading.Event) -> int | No
         return None
     except Exception as exc:
         has_secrets = bool(sensitive_columns(job.contract))
-        error = _cancelled(attempt.batch_key) if cancel.is_set() and _is_by_cancelling(exc) else _as_own(exc)
+        error = _cancelled(attempt.batch_key) if cancel.is_set() and _is_by_cancelling(exc) else _as_own(job, exc)
         error = without_values(error) if has_secrets else error
         _note_failure(job, attempt, error)
         if has_secrets:
@@ -225,12 +225,14 @@ def _mark_committed(job: Job, attempt: Attempt) -> None:
         log.warning("batch=%s is committed; S3 could not be told: %s", attempt.batch_key, exc)
 
 
-def _as_own(exc: Exception) -> PipelineError:
+def _as_own(job: Job, exc: Exception) -> PipelineError:
     """Return the error of ours that an exception stands for. What nobody foresaw may be a file's doing: the batch failed."""
     if isinstance(exc, PipelineError):
         return exc
     if isinstance(exc, Py4JJavaError | PySparkException):
-        return failure_of(exc)
+        error = failure_of(exc)
+        # While Spark ends, its parts fail in any way, for whatever file.
+        return SparkGone(f"Spark has ended: {error.what}") if isinstance(error, BatchFailed) and _has_ended(job) else error
     if isinstance(exc, Py4JError | ConnectionError):
         return SparkGone("Spark's JVM does not answer any more")
     return BatchFailed(f"{type(exc).__name__}: {exc}".splitlines()[0])
@@ -248,6 +250,13 @@ def _is_by_cancelling(exc: Exception) -> bool:
 
 def _cancelled(batch_key: str) -> JobCancelled:
     return JobCancelled(f"batch {batch_key}: the attempt was cancelled, as its run is ending or begins again")
+
+
+def _has_ended(job: Job) -> bool:
+    try:
+        return bool(job.spark.sparkContext._jsc.sc().isStopped())
+    except (Py4JError, ConnectionError):
+        return True
 
 
 def _note_failure(job: Job, attempt: Attempt, error: PipelineError) -> None:

@@ -16,6 +16,7 @@ from app.errors import (
     RowsLost,
     S3Error,
     S3Unavailable,
+    SparkGone,
     TransactionTooLarge,
 )
 
@@ -27,12 +28,9 @@ _NO_CAUSE = re.compile(r"terminated with exception: (null )?SQLSTATE: \w+( \(no 
 # Java's words for what others report by number. The first pattern that a line of the trace holds decides; its line is shown.
 _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     (re.compile(r"No space left on device|Disk quota exceeded"), EnvironmentFault, "free space there (spark.local.dir, checkpoints)"),
-    # Also when Spark shuts down under a running batch.
-    (
-        re.compile(r"SPARK_JOB_CANCELLED|OPERATION_CANCELED|Job \d+ cancelled|Stage \d+ cancelled|SparkContext was shut down"),
-        JobCancelled,
-        None,
-    ),
+    # Spark ends under us: whatever is asked of it from now on fails, and says nothing of the files.
+    (re.compile(r"SparkContext (was|has been|is) (shut ?down|stopped)|stopped SparkContext|Shutdown in progress"), SparkGone, None),
+    (re.compile(r"SPARK_JOB_CANCELLED|OPERATION_CANCELED|Job \d+ cancelled|Stage \d+ cancelled"), JobCancelled, None),
     (re.compile(r"Checkpoint block \S+ not found"), RowsLost, None),
     (re.compile(r"OutOfMemoryError"), BatchFailed, "raise spark.driver_memory, or lower stream.max_bytes_per_trigger"),
     (re.compile(r"AccessDeniedException|AccessDenied|Status Code: 40[13]|NoSuchBucket|UnknownStoreException"), S3Error, None),

@@ -7,12 +7,14 @@ import pytest
 from app.errors import (
     BatchFailed,
     EnvironmentFault,
+    JobCancelled,
     MySqlError,
     MySqlUnavailable,
     PipelineError,
     PlannerGone,
     S3Error,
     S3Unavailable,
+    SparkGone,
     TransactionTooLarge,
     TransientError,
 )
@@ -66,6 +68,10 @@ def test_an_error_of_a_worker_keeps_its_class_its_words_and_its_cure() -> None:
         ("java.sql.SQLException: Max connect timeout reached while reaching hostgroup 0 after 10016ms", MySqlUnavailable),
         ("java.io.IOException: No space left on device", EnvironmentFault),
         ("java.lang.OutOfMemoryError: Java heap space", BatchFailed),
+        ("org.apache.spark.SparkException: [SPARK_JOB_CANCELLED] Job 3 cancelled because killed via the Web UI", JobCancelled),
+        ("org.apache.spark.SparkException: Job 5 cancelled part of cancelled job group 7-1-1", JobCancelled),
+        ("org.apache.spark.SparkException: [SPARK_JOB_CANCELLED] Job 5 cancelled because SparkContext was shut down", SparkGone),
+        ("java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext.", SparkGone),
         ("java.lang.IllegalStateException: nobody has seen this before", BatchFailed),
     ],
 )
