@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from app.config.load import Config
 from app.ledger.isolate import was_alive
 from app.ledger.ledger import Ledger
+from app.ledger.restore_guard import note_key
 from app.ledger.retention import ReplacedPart, mended_deleted, mended_objects, parts_deleted, replaced_parts
 from app.model.marts import MARTS
 from app.mysql.database import Tx
@@ -27,6 +28,7 @@ def clear_leftovers(ledger: Ledger, config: Config, client: S3Client, alive: str
     for batch_key in dead:
         for prefix in _planned_prefixes(ledger, config, batch_key):
             delete_below(client, config.s3.bucket, prefix)
+        delete_keys(client, config.s3.bucket, [note_key(config.s3, batch_key)])
         clear_rows(ledger, batch_key, DEAD_TABLES)
         ledger.bury(batch_key)
         log.info("leftovers of attempt=%s removed", batch_key)

@@ -32,11 +32,11 @@ from app.batch.file_outcomes import (
 )
 from app.batch.result import Evaluation
 from app.batch.rewrite import Undo, plan_rewrite, plan_undo
+from app.batch.stored_rows import read_waiting, stored_parts
 from app.ledger.records import Attempt, FileResult, FileState, QuarantinePart
 from app.model.marts import MARTS, Mart
 from app.model.tally import PENDING
 from app.s3.prefixes import pending_part_prefix
-from app.sinks.parts import s3a
 from app.source.dimensions import LOOKUP_KEYS, DimensionSet, any_key_known
 from app.source.scan import scan
 from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
@@ -81,7 +81,8 @@ def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan
         if attempt.is_mending:
             frames.append(still_rejected(job, attempt, frames[0]))
     if undo.waiting:
-        rows = job.spark.read.parquet(*(s3a(job.config.s3, pending_part_prefix(job.config.s3, key)) for key in undo.waiting))
+        prefixes = [pending_part_prefix(job.config.s3, key) for key in undo.waiting]
+        rows = read_waiting(job.spark, job.config.s3, job.contract, stored_parts(job.clients, job.config.s3, prefixes))
         waiting = rows.where(~F.col("_file_id").isin(sorted(undo.files))) if undo.files else rows
         frames.append(classify_pending(waiting, dimensions.lookups))
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames) if frames else None
@@ -145,7 +146,7 @@ def _take(
         dimensions=dimensions,
         files=tuple(results),
         undo=undo,
-        rewrite=plan_rewrite(job.spark, job.config.s3, job.ledger, job.clients, attempt, undo),
+        rewrite=plan_rewrite(job, attempt, undo, dimensions),
         lost=dict(plan.lost),
         loaded=tuple(census.facts),
         quarantine=tuple(QuarantinePart(attempt.planned_at.date(), reason, rows) for reason, rows in sorted(census.by_reason.items())),

@@ -7,14 +7,18 @@ without them; the marts get the negative of what was there (docs/decisions/0006-
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
+from app.batch.context import Job
+from app.batch.stored_rows import Stored, facts_schema, read_facts, read_measures, stored_parts
 from app.config.load import S3Config
 from app.contract.contract import Contract
 from app.errors import BatchFailed
@@ -31,12 +35,14 @@ from app.ledger.operations import (
     waiting_parts,
 )
 from app.ledger.records import Attempt, FactPart, LivePart, OperationKind
+from app.model.dimensions import DIMENSIONS
+from app.model.marts import MARTS
 from app.model.totals import NOTHING, Totals
 from app.mysql.database import Tx
 from app.s3.prefixes import fact_part_prefix
 from app.s3.read import S3Client, list_all
 from app.sinks.part_writer import FILE_BYTES
-from app.sinks.parts import s3a
+from app.source.dimensions import DimensionSet
 
 UNDOING = (OperationKind.RETRACT, OperationKind.REPLAY)
 
@@ -66,6 +72,8 @@ class Rewrite:
         removed: rows and amount that are taken out.
         holders: files that have kept rows, or may.
         left: partitions (month, store) of a COMPACT that have more small parts than it merges.
+        stored: the parts that die, as they lie on S3.
+        schema: columns and types that hold their rows and new ones; None where nothing is kept.
     """
 
     parts: tuple[LivePart, ...] = ()
@@ -73,6 +81,8 @@ class Rewrite:
     removed: Totals = NOTHING
     holders: tuple[int, ...] = ()
     left: tuple[tuple[str, int], ...] = ()
+    stored: tuple[Stored, ...] = ()
+    schema: T.StructType | None = None
 
     @property
     def kept_totals(self) -> Totals:
@@ -159,24 +169,24 @@ def _merge(config: S3Config, ledger: Ledger, client: S3Client, partitions: Seque
         return plan_merge(candidates, dict(zip(candidates, pool.map(size_of, candidates), strict=True)))
 
 
-def plan_rewrite(
-    spark: SparkSession, config: S3Config, ledger: Ledger, clients: Callable[[], S3Client], attempt: Attempt, undo: Undo
-) -> Rewrite:
+def plan_rewrite(job: Job, attempt: Attempt, undo: Undo, dimensions: DimensionSet) -> Rewrite:
     """Find the live parts that hold rows to be taken out, or that are to be merged, and count what of them is kept; one Spark job.
 
     Raises:
-        BatchFailed: the Parquet does not hold what the ledger says.
+        BatchFailed: the Parquet does not hold what the ledger says, or its columns cannot be written as one.
     """
-    operation = attempt.operation
+    operation, config = attempt.operation, job.config.s3
     merging = is_merging(attempt)
     if not undo.files and not merging:
         return NOTHING_REWRITTEN
-    merge = _merge(config, ledger, clients(), operation.partitions) if operation and merging else None
-    parts = merge.parts if merge is not None else ledger.db.run(lambda tx: holding_parts(tx, undo.files))
+    merge = _merge(config, job.ledger, job.clients(), operation.partitions) if operation and merging else None
+    parts = merge.parts if merge is not None else job.ledger.db.run(lambda tx: holding_parts(tx, undo.files))
     if not parts:
         _check_files(undo, {})
         return NOTHING_REWRITTEN
-    by_part, by_file = _count_all(spark, config, parts, undo)
+    prefixes = [_prefix(config, part) for part in parts]
+    stored = dict(zip(parts, stored_parts(job.clients, config, prefixes), strict=True))
+    by_part, by_file = _count_all(job.spark, config, [stored[part] for part in parts], undo)
     touched = []
     kept: dict[tuple[str, int], list[Totals]] = defaultdict(list)
     removed = []
@@ -189,6 +199,8 @@ def plan_rewrite(
             removed.append(out)
             kept[part.sales_month, part.store_id].append(Totals(whole.rows - out.rows, whole.amount - out.amount))
     _check_files(undo, by_file)
+    lying = tuple(stored[part] for part in touched)
+    is_kept = any(total.rows for totals in kept.values() for total in totals)
     return Rewrite(
         parts=tuple(touched),
         kept=tuple(
@@ -199,42 +211,45 @@ def plan_rewrite(
         removed=sum(removed, NOTHING),
         holders=tuple(sorted(by_file.keys() - undo.files.keys())),
         left=merge.left if merge is not None else (),
+        stored=lying,
+        schema=facts_schema(job.contract, _attributes(dimensions), lying, config) if is_kept else None,
     )
 
 
-def kept_rows(spark: SparkSession, config: S3Config, rewrite: Rewrite, undo: Undo) -> DataFrame:
-    """Return the rows of the replaced parts that stay, as they were written, without `batch_key`."""
-    rows = _read(spark, config, rewrite.parts).drop("batch_key")
+def _attributes(dimensions: DimensionSet) -> pa.Schema:
+    """Return the fact columns that come from the dimensions."""
+    return pa.schema(
+        [
+            pa.field(target, dimensions.schemas[dimension.table].field(source).type)
+            for dimension in DIMENSIONS
+            for source, target in dimension.fact_columns.items()
+        ]
+    )
+
+
+def kept_rows(job: Job, rewrite: Rewrite, undo: Undo) -> DataFrame:
+    """Return the rows of the replaced parts that stay, with the columns of `rewrite.schema` but for `batch_key`."""
+    assert rewrite.schema is not None, "rows are kept"
+    rows = read_facts(job.spark, job.config.s3, rewrite.stored, rewrite.schema, job.contract).drop("batch_key")
     return rows.where(~F.col("_file_id").isin(sorted(undo.files))) if undo.files else rows
 
 
-def removed_rows(spark: SparkSession, config: S3Config, rewrite: Rewrite, undo: Undo) -> DataFrame:
-    """Return the rows of the replaced parts that are taken out, as they were written."""
-    return _read(spark, config, rewrite.parts).where(F.col("_file_id").isin(sorted(undo.files)))
-
-
-def _read(spark: SparkSession, config: S3Config, parts: Sequence[LivePart]) -> DataFrame:
-    paths = [s3a(config, _prefix(config, part)) for part in parts]
-    # Parts of different contracts may differ in their columns: none of those may get lost.
-    rows = spark.read.option("basePath", s3a(config, config.facts_prefix)).option("mergeSchema", "true").parquet(*paths)
-    return rows.withColumns(
-        {
-            "sales_month": F.col("sales_month").cast("string"),
-            "store_id": F.col("store_id").cast("int"),
-            "batch_key": F.col("batch_key").cast("string"),
-        }
-    )
+def removed_rows(job: Job, rewrite: Rewrite, undo: Undo) -> DataFrame:
+    """Return the rows of the replaced parts that are taken out, with the columns that the marts need."""
+    wanted = dict.fromkeys(column for mart in MARTS for column in (*mart.grain.values(), *mart.measures.values()))
+    rows = read_measures(job.spark, job.config.s3, rewrite.stored, ("_file_id", *wanted))
+    return rows.where(F.col("_file_id").isin(sorted(undo.files)))
 
 
 Counted = tuple[dict[tuple[str, str, int], tuple[Totals, Totals]], dict[int, int]]
 
 
-def _count_all(spark: SparkSession, config: S3Config, parts: Sequence[LivePart], undo: Undo) -> Counted:
+def _count_all(spark: SparkSession, config: S3Config, parts: Sequence[Stored], undo: Undo) -> Counted:
     """Count parts, so many at a time as one job should read."""
     by_part: dict[tuple[str, str, int], tuple[Totals, Totals]] = {}
     by_file: dict[int, int] = defaultdict(int)
     for at in range(0, len(parts), MOST_READ_PARTS):
-        of_parts, of_files = _count(_read(spark, config, parts[at : at + MOST_READ_PARTS]), undo)
+        of_parts, of_files = _count(read_measures(spark, config, parts[at : at + MOST_READ_PARTS], ("_file_id", "total_cost")), undo)
         by_part |= of_parts
         for file_id, rows in of_files.items():
             by_file[file_id] += rows

@@ -19,10 +19,11 @@ from app.batch.mart_deltas import delta_rows, to_delta, to_net_delta, with_mart_
 from app.batch.result import Evaluation
 from app.batch.rewrite import kept_rows, removed_rows
 from app.batch.step_log import step
+from app.batch.stored_rows import conformed
 from app.errors import LedgerError
 from app.failpoints import failpoint
 from app.ledger.records import Attempt
-from app.ledger.restore_guard import Marker, write_marker
+from app.ledger.restore_guard import Marker, note_operation, write_marker
 from app.model.dimensions import FactRows, fact_columns, fact_schema
 from app.model.marts import MARTS, Mart
 from app.model.tally import LOADED, PENDING, REJECTED
@@ -57,6 +58,10 @@ def write_outputs(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
 def _write_marker(job: Job, attempt: Attempt) -> None:
     """Tell S3 which attempt may commit next, so that a ledger that does not know it is found out to be older."""
     write_marker(job.clients(), job.config.s3, Marker(job.ledger.epoch, attempt.batch_key))
+    if attempt.operation is not None:
+        noted = job.ledger.asked_by_people(attempt)
+        if noted is not None:
+            note_operation(job.clients(), job.config.s3, noted)
 
 
 def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
@@ -67,10 +72,10 @@ def _write_facts(job: Job, attempt: Attempt, evaluation: Evaluation) -> Totals:
     complete = made.of
     if evaluation.rewrite.kept:
         # These are fact rows already, with the attributes of their day.
-        kept = kept_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
+        kept = kept_rows(job, evaluation.rewrite, evaluation.undo)
         if rows is not None:
             schema = fact_schema(to_arrow_schema(rows.schema), evaluation.dimensions.schemas, made.columns)
-            kept = kept.unionByName(map_in_arrow(rows, made, schema), allowMissingColumns=True)
+            kept = kept.union(conformed(map_in_arrow(rows, made, schema), kept.schema))
         rows, complete = kept, as_they_are
     assert rows is not None, "there are facts, so rows of them"
     with step(attempt.batch_key, "facts", rows=sum(part.rows for part in evaluation.facts)):
@@ -94,7 +99,7 @@ def _stage_task(job: Job, attempt: Attempt, evaluation: Evaluation, mart: Mart) 
 def mart_deltas(job: Job, evaluation: Evaluation, mart: Mart) -> DataFrame:
     """Return what is added to a mart, less what is taken out of it: the mart's columns, one row per grain key that is touched."""
     if evaluation.rewrite.removed.rows:
-        removed = removed_rows(job.spark, job.config.s3, evaluation.rewrite, evaluation.undo)
+        removed = removed_rows(job, evaluation.rewrite, evaluation.undo)
         deltas = to_net_delta(evaluation.rows(LOADED) if evaluation.rows_loaded else None, removed, mart)
     else:
         deltas = to_delta(evaluation.rows(LOADED), mart)

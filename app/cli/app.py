@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -242,6 +243,18 @@ def print_status(found: dict[str, Any]) -> None:
         console.print(f"{count} accepted rows break the rule {rule}")
     for key in found["pending_keys"]:
         console.print(f"{key['rows']} rows wait for {key['dimension']} {key['key']}")
+    for line in stranded_lines(found):
+        print(line)
+
+
+def stranded_lines(found: dict[str, Any]) -> Iterator[str]:
+    """Say which waiting rows could not be released, and when they are tried again."""
+    stranded = found.get("stranded") or {"parts": 0}
+    if stranded["parts"]:
+        yield f"{stranded['rows']} waiting rows in {stranded['parts']} parts could not be released:"
+        for part in stranded["newest"]:
+            when = f"tried again after {part['next_try']}" if part["next_try"] else "tried again at once"
+            yield f"  part {part['batch_key']}: {part['rows']} rows, {part['failures']} failures, {when}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -72,5 +72,8 @@ def print_json(bucket: str, found: Listing) -> None:
     from app.views.text import plain
 
     parts = [asdict(part) for part in found.parts]
+    for part in parts:
+        for one in part["objects"]:
+            del one["columns"]  # a snippet's own concern
     whole = {"as_of": found.as_of, "bucket": bucket, "rows": found.rows, "amount": found.amount, "parts": parts, "faults": found.faults}
     print(json.dumps(whole, default=plain))

@@ -157,19 +157,17 @@ def _bounded(tx: Tx, parts: list[str]) -> list[str]:
     return taken
 
 
-def request_release(tx: Tx, joins: Mapping[str, tuple[str, str]], max_parts: int) -> int | None:
-    """Insert a RELEASE for waiting parts of which a key is known by now, unless one is already under way."""
+def request_release(tx: Tx, joins: Mapping[str, tuple[str, str]], max_parts: int, contract_hash: str) -> int | None:
+    """Insert a RELEASE for waiting parts of which a key is known by now, unless one is already under way.
+
+    A part whose release has failed goes alone, behind all others, and under the same contract only when its pause is over.
+    """
     if tx.scalar("SELECT 1 FROM file_operation WHERE kind = 'RELEASE' AND state IN ('REQUESTED', 'CLAIMED') LIMIT 1"):
         return None
-    found: set[str] = set()
-    for dimension, (table, key) in joins.items():
-        sql = (
-            "SELECT DISTINCT p.batch_key FROM pending_part p JOIN pending_key k ON k.batch_key = p.batch_key"
-            f" JOIN `{table}` d ON d.`{key}` = k.key_value"
-            " WHERE p.state = 'WAITING' AND p.operation_id IS NULL AND k.dimension = %s ORDER BY p.batch_key LIMIT %s"
-        )
-        found |= {row["batch_key"] for row in tx.rows(sql, (dimension, max_parts))}
-    parts = _bounded(tx, sorted(found)[:max_parts])
+    parts = _bounded(tx, _releasable(tx, joins, "p.failures = 0", (), max_parts))
+    if not parts:
+        is_due = "(p.not_before IS NULL OR p.not_before <= UTC_TIMESTAMP(6) OR p.failed_contract <> %s)"
+        parts = _releasable(tx, joins, f"p.failures > 0 AND {is_due}", (contract_hash,), 1)
     if not parts:
         return None
     operation = tx.insert(
@@ -179,3 +177,17 @@ def request_release(tx: Tx, joins: Mapping[str, tuple[str, str]], max_parts: int
     marks = ", ".join(["%s"] * len(parts))
     tx.execute(f"UPDATE pending_part SET operation_id = %s WHERE batch_key IN ({marks}) AND state = 'WAITING'", [operation, *parts])
     return operation
+
+
+def _releasable(tx: Tx, joins: Mapping[str, tuple[str, str]], condition: str, args: tuple[object, ...], limit: int) -> list[str]:
+    found: dict[str, tuple[object, str]] = {}
+    for dimension, (table, key) in joins.items():
+        sql = (
+            "SELECT DISTINCT p.not_before, p.batch_key FROM pending_part p JOIN pending_key k ON k.batch_key = p.batch_key"
+            f" JOIN `{table}` d ON d.`{key}` = k.key_value"
+            f" WHERE p.state = 'WAITING' AND p.operation_id IS NULL AND k.dimension = %s AND {condition}"
+            " ORDER BY p.not_before, p.batch_key LIMIT %s"
+        )
+        for row in tx.rows(sql, (dimension, *args, limit)):
+            found[row["batch_key"]] = (str(row["not_before"] or ""), row["batch_key"])
+    return sorted(found, key=lambda part: found[part])[:limit]

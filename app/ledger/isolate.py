@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 from app.ledger.causes import cause_of
 from app.ledger.duplicates import request_heirs_of_failed
+from app.ledger.operations import STREAM
 from app.mysql.database import Row, Tx
 
 FAILED_REASON = "FAILED"
+# Until waiting rows whose release failed are tried again: the first pause, which doubles, and the longest.
+FIRST_PAUSE_SECONDS = 30
+LONGEST_PAUSE_SECONDS = 3600
 # What the ledger says of an attempt that said nothing itself.
 SILENT = "the attempt ended without a word: its process was killed, for example because memory ran out"
 # Batches that are looked at for failures in a row; more of one kind stop the run long before.
@@ -38,15 +42,14 @@ def isolate(tx: Tx, batch_id: int, error: str, limit: int, *, replaces: bool = F
     skipped file that a REPLAY could not load leaves its content to the next one. `replaces` tells whether the contract lets a file take
     the place of an earlier one of its name.
     """
-    batch = tx.row("SELECT state, failures, operation_id, unexplained FROM micro_batch WHERE id = %s FOR UPDATE", (batch_id,))
+    batch = tx.row(
+        "SELECT state, failures, operation_id, unexplained, contract_hash FROM micro_batch WHERE id = %s FOR UPDATE", (batch_id,)
+    )
     if batch is None or batch["state"] != "STARTED" or batch["failures"] < limit:
         return None
     if batch["operation_id"] is not None:
         _close(tx, batch_id, "COMMITTED", error)
-        sql = "UPDATE file_operation SET state = 'FAILED', finished_at = UTC_TIMESTAMP(6), detail = %s WHERE id = %s"
-        tx.execute(sql, (error, batch["operation_id"]))
-        request_heirs_of_failed(tx, int(batch["operation_id"]), replaces=replaces)
-        return f"gave up operation {batch['operation_id']}"
+        return _give_up_operation(tx, int(batch["operation_id"]), batch["contract_hash"], error, replaces=replaces)
     files = claimed_files(tx, batch_id)
     if not files:
         _close(tx, batch_id, "COMMITTED", error)
@@ -72,6 +75,37 @@ def split(tx: Tx, batch_id: int, files: Sequence[Row], error: str, *, failures: 
     )
     _close(tx, batch_id, "SPLIT", error)
     return first, second
+
+
+def _give_up_operation(tx: Tx, operation_id: int, contract_hash: str | None, error: str, *, replaces: bool) -> str:
+    """Give up an operation. What the stream does by itself with several parts or files it then does one by one; nothing is given up yet."""
+    parts = _give_back(tx, operation_id, contract_hash)
+    sql = (
+        "SELECT COUNT(*) FROM operation_file o JOIN file_operation p ON p.id = o.operation_id"
+        " WHERE p.id = %s AND p.kind = 'REPLAY' AND p.requested_by = %s AND o.note IS NULL"
+    )
+    is_cut = max(parts, int(tx.scalar(sql, (operation_id, STREAM)))) > 1
+    state, detail = ("DONE", f"failed as a whole, so that it is done one by one: {error}") if is_cut else ("FAILED", error)
+    sql = "UPDATE file_operation SET state = %s, finished_at = UTC_TIMESTAMP(6), detail = %s WHERE id = %s"
+    tx.execute(sql, (state, detail[:2000], operation_id))
+    request_heirs_of_failed(tx, operation_id, replaces=replaces)
+    return f"cut operation {operation_id}" if is_cut else f"gave up operation {operation_id}"
+
+
+def _give_back(tx: Tx, operation_id: int, contract_hash: str | None) -> int:
+    """Free the waiting parts of a RELEASE. Of several each is tried alone at once; one that failed alone waits, longer each time.
+
+    Returns how many they are.
+    """
+    parts = int(tx.scalar("SELECT COUNT(*) FROM pending_part WHERE operation_id = %s AND state = 'WAITING'", (operation_id,)))
+    pause = f"LEAST({LONGEST_PAUSE_SECONDS}, {FIRST_PAUSE_SECONDS} * POW(2, LEAST(failures, 20)))" if parts == 1 else "0"
+    # The failures last: a server may see them counted already in what follows.
+    tx.execute(
+        f"UPDATE pending_part SET operation_id = NULL, failed_contract = %s, not_before = UTC_TIMESTAMP(6) + INTERVAL {pause} SECOND,"
+        " failures = failures + 1 WHERE operation_id = %s AND state = 'WAITING'",
+        (contract_hash, operation_id),
+    )
+    return parts
 
 
 def claimed_files(tx: Tx, batch_id: int) -> list[Row]:

@@ -13,6 +13,7 @@ from app.ledger import attempt_plan, claims, duplicates, isolate, operations
 from app.ledger.isolate import Failing
 from app.ledger.ownership import check_epoch
 from app.ledger.records import Attempt, FileState, Ignored, Outcome, SourceFile, identity_of
+from app.ledger.restore_guard import NotedOperation
 from app.mysql.database import Database, Row, Tx
 from app.s3.read import ObjectVersion
 
@@ -224,6 +225,10 @@ class Ledger:
         )
         return [row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql))]
 
+    def asked_by_people(self, attempt: Attempt) -> NotedOperation | None:
+        """Return what S3 must remember of an operation; None where the stream does it by itself."""
+        return self.db.run(lambda tx: operations.asked_by_people(tx, attempt))
+
     # -- pending rows -----------------------------------------------------------------------------------------------
 
     def pending_parts(self, operation_id: int) -> list[str]:
@@ -240,16 +245,17 @@ class Ledger:
         """Note that a consumed part's Parquet is gone."""
         self.write(lambda tx: tx.execute("UPDATE pending_part SET deleted_at = UTC_TIMESTAMP(6) WHERE batch_key = %s", (batch_key,)))
 
-    def request_release(self, joins: Mapping[str, tuple[str, str]], max_parts: int) -> int | None:
+    def request_release(self, joins: Mapping[str, tuple[str, str]], max_parts: int, contract_hash: str = "") -> int | None:
         """Request a RELEASE of waiting parts of which a wanted key is in its dimension table by now; one at a time.
 
         Args:
             joins: dimension name -> (table, key column).
             max_parts: most parts that one RELEASE takes.
+            contract_hash: today's contract; a part whose release failed under another one is tried again at once.
         """
         if not self._has_some("pending_part WHERE state = 'WAITING' AND operation_id IS NULL"):
             return None
-        return self.write(lambda tx: claims.request_release(tx, joins, max_parts))
+        return self.write(lambda tx: claims.request_release(tx, joins, max_parts, contract_hash))
 
     # -- archive ----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC
 
-from app.ledger.records import FileState, LivePart, Operation, OperationKind, SourceFile
+from app.ledger.records import Attempt, FileState, LivePart, Operation, OperationKind, SourceFile
+from app.ledger.restore_guard import NotedOperation
 from app.mysql.database import Row, Tx
 from app.s3.read import NOT_NOTED, ObjectVersion
 
@@ -68,6 +69,18 @@ def load(tx: Tx, operation_id: int) -> tuple[Operation, tuple[SourceFile, ...]]:
         return Operation(operation_id, kind, ids), ()
     read = _mended_object if kind == OperationKind.MEND else current_object
     return Operation(operation_id, kind, ids), tuple(read(row) for row in rows)
+
+
+def asked_by_people(tx: Tx, attempt: Attempt) -> NotedOperation | None:
+    """Return what S3 must remember of an operation; None where the stream does it by itself, and would again."""
+    operation = attempt.operation
+    if operation is None or operation.kind not in CONDITIONS:
+        return None
+    by = tx.scalar("SELECT requested_by FROM file_operation WHERE id = %s", (operation.id,))
+    sql = "SELECT id, object_key FROM source_file WHERE id IN ({})"
+    rows = [row for page in pages(operation.file_ids) for row in tx.rows(sql.format(marks(page)), page)]
+    files = {int(row["id"]): bytes(row["object_key"]).decode() for row in rows}
+    return NotedOperation(attempt.batch_key, operation.kind, str(by), files) if by != STREAM and files else None
 
 
 def _note_others(tx: Tx, operation_id: int, ids: tuple[int, ...], why: str) -> None:

@@ -19,7 +19,7 @@ class Kind:
     place: str
     live: str
     columns: str = "NULL, NULL, row_count, NULL"
-    # What may lie on S3 without being live: what was released or replaced, until its Parquet is deleted.
+    # What may lie on S3 without being live: what was released or replaced, until its Parquet is deleted; and what a repair has kept.
     also_there: str = "1 = 0"
 
 
@@ -30,12 +30,16 @@ FACTS = Kind(
     "state = 'LIVE'",
     "sales_month, store_id, row_count, amount",
     # What an operation has replaced stays for a while, for readers of the plain folder.
-    "(state = 'DEAD' AND live_at IS NOT NULL)",
+    "((state = 'DEAD' AND live_at IS NOT NULL) OR state = 'KEPT')",
 )
 
 
 QUARANTINE = Kind(
-    "quarantine", "quarantine_part", "CONCAT('load_date=', load_date, '/reason=', reason, '/batch_key=', batch_key)", "state = 'LIVE'"
+    "quarantine",
+    "quarantine_part",
+    "CONCAT('load_date=', load_date, '/reason=', reason, '/batch_key=', batch_key)",
+    "state = 'LIVE'",
+    also_there="state = 'KEPT'",
 )
 
 
@@ -44,7 +48,7 @@ PENDING = Kind(
     "pending_part",
     "CONCAT('batch_key=', batch_key)",
     "state = 'WAITING'",
-    also_there="(state = 'CONSUMED' AND deleted_at IS NULL)",
+    also_there="((state = 'CONSUMED' AND deleted_at IS NULL) OR state = 'KEPT')",
 )
 
 

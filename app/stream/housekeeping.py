@@ -68,7 +68,7 @@ class Housekeeper:
     def request_release(self) -> int:
         """Ask for a RELEASE when a key that pending rows wait for is in its dimension table by now."""
         joins = {d.table: (d.table, d.key) for d in DIMENSIONS if d.required}
-        operation = self.job.ledger.request_release(joins, RELEASE_PARTS)
+        operation = self.job.ledger.request_release(joins, RELEASE_PARTS, self.job.contract.hash)
         if operation is not None:
             log.info("release requested operation=%d", operation)
         return int(operation is not None)

@@ -17,6 +17,7 @@ from app.mysql.database import Database
 from app.s3.read import make_client
 from app.verify import compare
 from app.verify.archive_side import archive
+from app.verify.deep import column_types
 from app.verify.deep import deep as read_again
 from app.verify.difference import Difference
 from app.verify.ledger_side import load_ledger
@@ -54,7 +55,7 @@ def differences(config: Config, seen: Verification, *, deep: bool = False) -> It
     with open_scratch() as scratch:
         load_ledger(db, scratch, replaces=contract.replaces)
         load_objects(client, config, scratch)
-        yield from recompute(config, scratch, contract.names if deep else ())
+        yield from recompute(config, scratch, column_types(contract) if deep else None)
         _count(seen, scratch)
         yield from compare.marts(config.marts, scratch)
         yield from compare.parts(db, config, scratch)

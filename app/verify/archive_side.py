@@ -62,6 +62,12 @@ def unknown_objects(db: Database, config: Config, scratch: Scratch) -> Iterator[
                 yield key
 
 
+def archived_ids(config: Config, scratch: Scratch) -> set[int]:
+    """Return the files of which an object lies in the archive, known to the ledger or not."""
+    keys = scratch.rows(f"SELECT key FROM object WHERE kind = '{ARCHIVE}'")
+    return {found.file_id for (key,) in keys if (found := read_key(config.s3, key)) is not None}
+
+
 def _is_named(config: Config, key: str, found: Archived, row: Row | None) -> bool:
     if row is None:
         return False

@@ -17,7 +17,8 @@ _FILE_COLUMNS = (
     " WHERE o.file_id = source_file.id AND o.mended_key IS NOT NULL AND o.note IS NULL AND p.state = 'DONE'),"
     # What `clean` has deleted of the quarantine is known by its parts, which stay as long as a file needs them.
     " rows_rejected > 0 AND EXISTS (SELECT 1 FROM micro_batch b JOIN quarantine_part q ON q.batch_key = b.batch_key"
-    " WHERE b.id = source_file.batch_id AND q.state = 'DELETED')"
+    " WHERE b.id = source_file.batch_id AND q.state = 'DELETED'),"
+    " (SELECT b.contract_hash FROM micro_batch b WHERE b.id = source_file.batch_id)"
 )
 
 # The oldest skipped duplicate of each content that nobody holds, and whose replay nobody has asked for.
@@ -42,12 +43,14 @@ def load_ledger(db: Database, scratch: Scratch, *, replaces: bool = False) -> No
     scratch.run(
         "CREATE TABLE file (id BIGINT, object_key VARCHAR, state VARCHAR, in_force INTEGER, rows_read BIGINT, rows_loaded BIGINT,"
         " rows_rejected BIGINT, rows_pending BIGINT, archived_key VARCHAR, archive_due INTEGER, batch_id BIGINT, is_mended INTEGER,"
-        " is_cleaned INTEGER)"
+        " is_cleaned INTEGER, contract_hash VARCHAR)"
     )
+    scratch.run("CREATE TABLE kept (kind VARCHAR, place VARCHAR, row_count BIGINT)")
     with snapshot(db) as seen:
         for kind in KINDS:
             sql = f"SELECT '{kind.name}', {kind.place}, batch_key, {kind.columns} FROM {kind.table} WHERE {kind.live}"
             scratch.fill("part", seen.pages(sql))
+            scratch.fill("kept", seen.pages(f"SELECT '{kind.name}', {kind.place}, row_count FROM {kind.table} WHERE state = 'KEPT'"))
         scratch.fill("file", seen.pages(f"SELECT {_FILE_COLUMNS} FROM source_file"))
         superseded = f" AND NOT {IS_SUPERSEDED}" if replaces else ""
         scratch.run("CREATE TABLE unheld (id BIGINT, has_object INTEGER)")

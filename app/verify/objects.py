@@ -73,6 +73,10 @@ def orphans(db: Database, config: Config, scratch: Scratch) -> Iterator[Differen
             )
         for key in stray_keys(kind, scratch):
             yield Difference("orphan", f"s3://{config.s3.bucket}/{key}", "the ledger knows no such object")
+        there = "EXISTS (SELECT 1 FROM object o WHERE o.kind = k.kind AND o.place = k.place)"
+        for place, rows in scratch.rows(f"SELECT place, row_count FROM kept k WHERE kind = ? AND {there} ORDER BY place", (kind.name,)):
+            text = f"kept by a repair: {rows} rows that do not count, some of no other copy; drop them as a file, then delete this folder"
+            yield Difference("orphan", f"s3://{config.s3.bucket}/{prefix}{place}/", text)
 
 
 def unknown_places(db: Database, kind: Kind, scratch: Scratch, *, is_running: bool = True) -> Iterator[tuple[str, int]]:

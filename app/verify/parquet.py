@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,11 @@ class Fetched:
     path: Path
 
 
-def recompute(config: Config, scratch: Scratch, columns: Sequence[str] = ()) -> Iterator[Difference]:
+def recompute(config: Config, scratch: Scratch, columns: Mapping[str, str] | None = None) -> Iterator[Difference]:
     """Sum up every live part into `calc_part`, `calc_file` and `calc_<mart>`; yield what cannot be read.
 
-    `columns` are those of a sales row: with them each file also gets a fingerprint of its rows, whatever their order.
+    `columns` are those of a sales row with DuckDB's type of each: with them each file also gets a fingerprint of its rows, whatever their
+    order and whatever type its rows were written with.
     """
     _create(scratch)
     limit = PIECE_BYTES
@@ -41,7 +42,7 @@ def recompute(config: Config, scratch: Scratch, columns: Sequence[str] = ()) -> 
         after = piece[-1][0]
         fetched = _fetch(config, scratch, [(number, kind, key) for number, kind, key, _ in piece])
         for kind, objects in fetched.items():
-            yield from _sum_or_name(scratch, config, kind, objects, columns)
+            yield from _sum_or_name(scratch, config, kind, objects, columns or {})
             for one in objects:
                 one.path.unlink()
 
@@ -87,7 +88,9 @@ def _fetch(config: Config, scratch: Scratch, piece: Sequence[tuple[int, str, str
     return by_kind
 
 
-def _sum_or_name(scratch: Scratch, config: Config, kind: str, objects: Sequence[Fetched], columns: Sequence[str]) -> Iterator[Difference]:
+def _sum_or_name(
+    scratch: Scratch, config: Config, kind: str, objects: Sequence[Fetched], columns: Mapping[str, str]
+) -> Iterator[Difference]:
     """Sum some objects; where DuckDB cannot read them, one by one, to name the broken ones."""
     if not objects:
         return
@@ -103,7 +106,7 @@ def _sum_or_name(scratch: Scratch, config: Config, kind: str, objects: Sequence[
             yield from _sum_or_name(scratch, config, kind, [one], columns)
 
 
-def _sum(scratch: Scratch, kind: str, objects: Sequence[Fetched], columns: Sequence[str]) -> None:
+def _sum(scratch: Scratch, kind: str, objects: Sequence[Fetched], columns: Mapping[str, str]) -> None:
     paths = ", ".join(f"'{one.path}'" for one in objects)
     numbers = ", ".join(one.path.stem for one in objects)
     scratch.run(
@@ -114,7 +117,8 @@ def _sum(scratch: Scratch, kind: str, objects: Sequence[Fetched], columns: Seque
     )
     there = scratch.columns("piece")
     amount = "NULL" if kind == QUARANTINE.name else "sum(total_cost)"
-    mark = print_of([_column(kind, name, there) for name in columns]) if columns and kind != QUARANTINE.name else "NULL"
+    values = [f"TRY_CAST({_column(kind, name, there)} AS {type_name})" for name, type_name in columns.items()]
+    mark = print_of(values) if columns and kind != QUARANTINE.name else "NULL"
     scratch.run(f"INSERT INTO calc_part SELECT '{kind}', _place, count(*), {amount} FROM piece GROUP BY _place")
     # What earlier batches rejected of a file that was read or mended since does not count any more.
     counts = f"WHERE {_read_last()}" if kind == QUARANTINE.name else ""

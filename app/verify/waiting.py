@@ -7,16 +7,20 @@ waiting part is written anew from them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from app.config.load import Config
 from app.contract.contract import Contract
 from app.ledger.parts import FACTS, PENDING, key_of
+from app.model.dimensions import DIMENSIONS
 from app.mysql.database import Database
 from app.s3.prefixes import pending_part_prefix
 from app.s3.read import S3Client, download
 from app.s3.write import upload_object
 from app.verify.objects import unknown_places
 from app.verify.scratch import Scratch
+
+TECHNICAL = ("_warnings", "_file_id", "_split", "_line", "sales_month")
 
 
 def bring_back(db: Database, client: S3Client, config: Config, contract: Contract, scratch: Scratch, *, dry_run: bool) -> Iterator[str]:
@@ -65,21 +69,51 @@ def _collect(db: Database, client: S3Client, config: Config, contract: Contract,
     for kind_name, key, place in objects:
         if not download(client, config.s3.bucket, key, path):
             continue
-        columns = ", ".join(_columns(contract, kind_name, place))
-        rows = f"SELECT {columns} FROM read_parquet('{path}', hive_partitioning = false) WHERE _file_id IN ({wanted})"
-        scratch.run(f"INSERT INTO gathered {rows}" if is_made else f"CREATE TABLE gathered AS {rows}")
+        there = [name for (name,) in scratch.rows(f"SELECT column_name FROM (DESCRIBE SELECT * FROM {_parquet(path)})")]
+        columns = ", ".join(_columns(contract, kind_name, place, there))
+        _gather(scratch, f"SELECT {columns} FROM {_parquet(path)} WHERE _file_id IN ({wanted})", is_made=is_made)
         is_made = True
         path.unlink()
     if not is_made:
         scratch.run("CREATE TABLE gathered (_file_id BIGINT, _line BIGINT)")
-    scratch.run("CREATE TABLE waited AS SELECT DISTINCT ON (_file_id, _line) * FROM gathered")
+    scratch.run(f"CREATE TABLE waited AS SELECT DISTINCT ON (_file_id, _line) {_in_order(scratch, contract)} FROM gathered")
 
 
-def _columns(contract: Contract, kind: str, place: str) -> list[str]:
+def _parquet(path: Path) -> str:
+    return f"read_parquet('{path}', hive_partitioning = false)"
+
+
+def _gather(scratch: Scratch, rows: str, *, is_made: bool) -> None:
+    """Add rows, which may have been written under another contract than those before: missing columns are NULL, types are widened."""
+    if not is_made:
+        scratch.run(f"CREATE TABLE gathered AS {rows}")
+        return
+    before = set(scratch.rows("SELECT column_name, column_type FROM (DESCRIBE gathered)"))
+    if set(scratch.rows(f"SELECT column_name, column_type FROM (DESCRIBE {rows})")) <= before:
+        scratch.run(f"INSERT INTO gathered BY NAME {rows}")
+    else:
+        scratch.run(f"CREATE OR REPLACE TABLE gathered AS SELECT * FROM gathered UNION ALL BY NAME {rows}")
+
+
+def _in_order(scratch: Scratch, contract: Contract) -> str:
+    """Return all columns, the technical ones last and those of extra columns right before them: so they are known again."""
+    last = [contract.settings.extra_columns, *TECHNICAL]
+    names = [name for (name,) in scratch.rows("SELECT column_name FROM (DESCRIBE gathered)")]
+    return ", ".join(_quoted(name) for name in (*(name for name in names if name not in last), *(name for name in last if name in names)))
+
+
+def _columns(contract: Contract, kind: str, place: str, there: Sequence[str]) -> list[str]:
     """Return the columns of a waiting row as SQL; facts have the store and the month in the folder's name."""
-    extra = contract.settings.extra_columns
-    if kind == PENDING.name:
-        return [*(f'"{name}"' for name in contract.names), f'"{extra}"', "_warnings", "_file_id", "_split", "_line", "sales_month"]
+    extra = there[there.index("_warnings") - 1]
+    attributes = [column for dimension in DIMENSIONS for column in dimension.fact_columns.values()]
+    is_fact = kind == FACTS.name
+    own = [name for name in there if name not in (extra, *TECHNICAL) and not (is_fact and name in attributes)]
+    columns = [*map(_quoted, own), f"{_quoted(extra)} AS {_quoted(contract.settings.extra_columns)}", "_warnings", "_file_id", "_line"]
+    if not is_fact:
+        return [*columns, "_split", "sales_month"]
     month, store = (part.partition("=")[2] for part in place.split("/")[:2])
-    own = [f"CAST({int(store)} AS INTEGER) AS store_id" if name == "store_id" else f'"{name}"' for name in contract.names]
-    return [*own, f'"{extra}"', "_warnings", "_file_id", "CAST(0 AS INTEGER) AS _split", "_line", f"'{month}' AS sales_month"]
+    return [*columns, f"CAST({int(store)} AS INTEGER) AS store_id", "CAST(0 AS INTEGER) AS _split", f"'{month}' AS sales_month"]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

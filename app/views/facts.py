@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -14,28 +13,27 @@ from functools import partial
 from itertools import groupby
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from app.config.load import Config
 from app.errors import UsageError
 from app.ledger.records import LivePart
 from app.mysql.database import Database
 from app.mysql.snapshot import snapshot
+from app.s3.parquet_footer import read_footer
 from app.s3.prefixes import fact_part_prefix
-from app.s3.read import ClientFactory, ObjectVersion, S3Client, list_all, translated
+from app.s3.read import ClientFactory, ObjectVersion, list_all
 
-# The end of an object that is read first; in all but very wide ones it holds the whole footer.
-TAIL_BYTES = 64 << 10
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 
 
 @dataclass(frozen=True)
 class FactObject:
-    """One Parquet object of a live part."""
+    """One Parquet object of a live part, and its columns."""
 
     key: str
     size: int
     rows: int
+    columns: tuple[tuple[str, pa.DataType], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,32 +147,13 @@ def _objects(config: Config, month: str, store: int | None, parts: Sequence[Live
 
 
 def _footer(config: Config, version: ObjectVersion) -> _Footer:
-    client = ClientFactory(config.s3)()
-    if version.size == 0:
-        # S3 refuses a range of an empty object, and it holds no footer anyway.
-        return _Footer(version, 0, None)
-    try:
-        tail = _read_end(client, version, TAIL_BYTES)
-        # Eight bytes behind the footer: its length, and PAR1.
-        wanted = int.from_bytes(tail[-8:-4], "little") + 8
-        if wanted > len(tail):
-            tail = _read_end(client, version, wanted)
-        found = pq.read_metadata(io.BytesIO(tail))
-        return _Footer(version, int(found.num_rows), found.schema.to_arrow_schema())
-    except (pa.ArrowException, ValueError):
-        return _Footer(version, 0, None)
-
-
-def _read_end(client: S3Client, version: ObjectVersion, wanted: int) -> bytes:
-    begin = max(version.size - wanted, 0)
-    with translated(f"s3://{version.bucket}/{version.key}"):
-        answer = client.get_object(Bucket=version.bucket, Key=version.key, Range=f"bytes={begin}-{version.size - 1}")
-        return answer["Body"].read()
+    found = read_footer(ClientFactory(config.s3)(), version)
+    return _Footer(version, *found) if found is not None else _Footer(version, 0, None)
 
 
 def _listed(db: Database, config: Config, part: LivePart, footers: Sequence[_Footer]) -> ListedPart:
     prefix = fact_part_prefix(config.s3, part.sales_month, part.store_id, part.batch_key)
-    objects = tuple(FactObject(one.version.key, one.version.size, one.rows) for one in footers)
+    objects = tuple(FactObject(one.version.key, one.version.size, one.rows, _columns_of(one.schema)) for one in footers)
     fault = _fault(part, footers)
     if fault is not None:
         # Whoever replaced it meanwhile has the right to delete it, after a while.
@@ -200,6 +179,10 @@ def _is_live(db: Database, part: LivePart) -> bool:
 
 def _number(part: LivePart) -> int:
     return int(part.batch_key.partition("-")[0])
+
+
+def _columns_of(schema: pa.Schema | None) -> tuple[tuple[str, pa.DataType], ...]:
+    return tuple((field.name, field.type) for field in schema or ())
 
 
 def _columns(schemas: dict[int, pa.Schema]) -> dict[str, pa.DataType]:

@@ -66,15 +66,53 @@ def _spark(config: S3Config, listing: Listing) -> Iterator[str]:
     yield from _said("#", listing)
     at = f", fs.s3a.endpoint {config.endpoint_url}" if config.endpoint_url else ""
     yield f"# A session with hadoop-aws and keys of your own (fs.s3a.access.key, fs.s3a.secret.key){at}."
-    yield "paths = ["
-    yield from (f"    {f's3a://{config.bucket}/{one.key}'!r}," for one in listing.objects)
-    yield "]"
-    yield "# Otherwise Spark guesses types from the names of folders."
-    yield 'spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")'
     base = f"s3a://{config.bucket}/{config.facts_prefix}"
-    yield f'facts = spark.read.option("basePath", {base!r}).option("mergeSchema", "true").parquet(*paths)'
-    yield 'facts = facts.withColumn("store_id", facts["store_id"].cast("int"))'
+    yield "place = 'sales_month string, store_id int, batch_key string'"
+    yield "frames = []"
+    # Spark reads no two types of a column as one: objects that are alike together, and the columns widened afterwards.
+    for columns, keys in _alike(listing).items():
+        yield "paths = ["
+        yield from (f"    {f's3a://{config.bucket}/{key}'!r}," for key in keys)
+        yield "]"
+        named = "".join(f"`{name.replace('`', '``')}` {_spark_type(kind)}, " for name, kind in columns)
+        yield f'frames.append(spark.read.schema({named!r} + place).option("basePath", {base!r}).parquet(*paths))'
+    yield "facts = frames[0]"
+    wide = {name: _spark_type(kind) for name, kind in _wide_columns(listing).items()}
+    if len(_alike(listing)) > 1:
+        yield f"types = {wide!r}"
+        yield "frames = [one.select(*[one[name].cast(types.get(name, kind)).alias(name) for name, kind in one.dtypes]) for one in frames]"
+        yield "facts = frames[0]"
+        yield "for one in frames[1:]:"
+        yield "    facts = facts.unionByName(one, allowMissingColumns=True)"
     yield 'facts.selectExpr("count(*) AS row_count", "sum(total_cost) AS amount").show()'
+
+
+def _alike(listing: Listing) -> dict[tuple[tuple[str, pa.DataType], ...], list[str]]:
+    """Return the keys of objects by their columns."""
+    found: dict[tuple[tuple[str, pa.DataType], ...], list[str]] = {}
+    for one in listing.objects:
+        found.setdefault(one.columns, []).append(one.key)
+    return found
+
+
+def _wide_columns(listing: Listing) -> dict[str, pa.DataType]:
+    """Return the columns of a listing, each of a type that holds the values of all objects; where there is none, the newest one's."""
+    import pyarrow as pa  # here, as every command imports this module for its engines
+
+    wide = dict(listing.columns)
+    for columns in _alike(listing):
+        for name, kind in columns:
+            if wide.get(name, kind) != kind:
+                try:
+                    both = [pa.schema([("column", one)]) for one in (wide[name], kind)]
+                    wide[name] = pa.unify_schemas(both, promote_options="permissive").field("column").type
+                except pa.ArrowException:
+                    continue
+    return wide
+
+
+def _spark_type(kind: pa.DataType) -> str:
+    return _athena_type(kind)
 
 
 def _athena(config: S3Config, listing: Listing) -> Iterator[str]:
@@ -82,7 +120,7 @@ def _athena(config: S3Config, listing: Listing) -> Iterator[str]:
     yield from _said("--", listing)
     yield "-- Athena runs one statement at a time. Make the table anew for a newer list, and never MSCK REPAIR it: that adds every folder."
     yield f"DROP TABLE IF EXISTS {ATHENA_TABLE};"
-    columns = [f"  `{name}` {_athena_type(kind)}" for name, kind in listing.columns.items()]
+    columns = [f"  `{name}` {_athena_type(kind)}" for name, kind in _wide_columns(listing).items()]
     yield f"CREATE EXTERNAL TABLE {ATHENA_TABLE} (\n" + ",\n".join(columns) + "\n)"
     yield "PARTITIONED BY (`sales_month` string, `store_id` int, `batch_key` string)"
     yield "STORED AS PARQUET"

@@ -6,9 +6,12 @@ from typing import Any
 
 from app.mysql.database import Database, Row, Tx
 
+# Parts of stranded rows that are named.
+NAMED = 5
+
 
 def read_status(db: Database) -> dict[str, Any]:
-    """Return files by state, rows by outcome, the last batch, the backlog, warnings by rule and the failed files; JSON-ready.
+    """Return files by state, rows by outcome, the last batch, the backlog, warnings by rule and what failed; JSON-ready.
 
     `rows` are those of the files that count, and of those on record that were rejected as a whole. The backlog is what the ledger knows
     and has not finished.
@@ -48,6 +51,7 @@ def _read(tx: Tx) -> dict[str, Any]:
             {"rule": r["rule_name"], "objects": int(r["objects"]), "example": bytes(r["example"]).decode(errors="replace")}
             for r in tx.rows("SELECT rule_name, objects, example FROM ignored_object ORDER BY rule_name")
         ],
+        "stranded": _stranded(tx),
         "archive_due": int(tx.scalar("SELECT COUNT(*) FROM source_file WHERE archive_due = 1")),
     }
 
@@ -61,6 +65,16 @@ def _rows(tx: Tx) -> dict[str, int]:
     )
     assert row is not None, "an aggregate without GROUP BY has one row"
     return {name.removeprefix("row_"): int(value) for name, value in row.items()}
+
+
+def _stranded(tx: Tx) -> dict[str, Any]:
+    """Return the waiting rows whose release has failed, and of the newest parts when they are tried again."""
+    failed = "FROM pending_part WHERE state = 'WAITING' AND failures > 0"
+    total = tx.row(f"SELECT COUNT(*) AS parts, COALESCE(SUM(row_count), 0) AS row_total {failed}")
+    assert total is not None, "an aggregate without GROUP BY has one row"
+    columns = "batch_key, row_count AS `rows`, failures, not_before AS next_try"
+    parts = tx.rows(f"SELECT {columns} {failed} ORDER BY not_before DESC, batch_key LIMIT {NAMED}")
+    return {"parts": int(total["parts"]), "rows": int(total["row_total"]), "newest": [_plain(part) for part in parts]}
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def errors_page(conf: Path = CONF) -> str:
         "",
         *table(("Reason", "Meaning"), [(code(name), text) for name, text in FILE_REASONS.items()]),
         "`DUPLICATE`: the same content already counts in the marts. The contract's `duplicates` says whether such a file is skipped",
-        "(state `DUPLICATE`, moved below the processed prefix), loaded again, or rejected.",
+        "(state `DUPLICATE`, moved below the processed prefix), loaded again, or rejected. When the file that counts is retracted or",
+        "superseded, the oldest skipped one is loaded in its place.",
         "",
     ]
     rules = load_contract(conf / "contract.yml").rules

@@ -341,7 +341,8 @@ def facts_of(world: World, file_id: int) -> list[dict[str, object]]:
     live = {key for _, _, key in world.live_parts()}
     with duckdb.connect() as con:
         rows = con.execute(
-            "SELECT * FROM read_parquet(?, hive_partitioning = true, hive_types = {'batch_key': VARCHAR}) WHERE _file_id = ?",
+            "SELECT * FROM read_parquet(?, union_by_name = true, hive_partitioning = true, hive_types = {'batch_key': VARCHAR})"
+            " WHERE _file_id = ?",
             [f"{folder}/**/*.parquet", file_id],
         )
         names = [column[0] for column in rows.description or ()]

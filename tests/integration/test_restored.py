@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from pyspark.sql import SparkSession
 
 from app import failpoints
+from app.clean import clean
 from app.cli import app as cli
 from app.failpoints import InjectedFailure
 from app.ledger.ownership import Ownership
+from app.ledger.records import OperationKind
 from app.ledger.restore_guard import Marker, read_marker
 from app.verify import Verification, differences
+from tests.integration.test_contract_changes import change, column
+from tests.integration.test_operations import ask, set_contract
 from tests.integration.test_stream import HEADER
 from tests.world import World
 
@@ -23,7 +28,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 TABLES = (
     *("stream_owner", "file_operation", "micro_batch", "batch_attempt", "source_file", "fact_part", "quarantine_part", "pending_part"),
     *("pending_key", "file_reject", "stage_file", "stage_customers_data_mart", "stage_sales_team_data_mart"),
-    *("customers_data_mart", "sales_team_data_mart"),
+    *("customers_data_mart", "sales_team_data_mart", "operation_file", "batch_file", "file_withdrawal", "file_header", "file_warning"),
 )
 
 
@@ -167,3 +172,105 @@ def test_rows_that_were_released_since_the_backup_wait_again(
     facts = spark.read.parquet(f"s3a://{world.bucket}/sales_facts/").collect()
     assert sorted((row["customer_id"], row["additional_column"]) for row in facts) == [(1, '{"zone":"north"}'), (9001, '{"zone":"south"}')]
     assert world.rows("SELECT rows_loaded, rows_pending FROM source_file") == [{"rows_loaded": 2, "rows_pending": 1}]
+
+
+@pytest.fixture
+def repaired(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """Run `verify --repair`, give what it says."""
+    monkeypatch.setattr("app.cli.verify.configuration", lambda _env: world.config)
+
+    def run() -> list[str]:
+        capsys.readouterr()
+        assert cli.main(["verify", "--repair"]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_the_only_copy_of_a_row_is_kept_and_named(world: World, spark: SparkSession, repaired: Callable[[], list[str]]) -> None:
+    world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,50,2,100\n")
+    world.run_once(spark)
+    back_up(world)
+    world.drop("b.csv", f"{HEADER}\n2,121,sugar,2024-02-01,2,50,1,50\n9001,121,sugar,2024-02-01,2,50,1,50\nx,1,y,z,2,50,1,50\n")
+    world.drop("c.csv", f"{HEADER}\n3,122,sugar,2024-02-01,2,50,1,50\n")
+    world.run_once(spark)
+    # b.csv was overwritten before the move, or clean has deleted it.
+    [csv] = [key for key in world.keys("sales_data_processed/") if key.endswith("/b.csv")]
+    world.client.delete_object(Bucket=world.bucket, Key=csv)
+    kept = [key for prefix in ("sales_facts/sales_month", "sales_pending/", "sales_data_error/quarantine/") for key in world.keys(prefix)]
+    kept = [key for key in kept if "store_id=122" not in key and "batch_key=1-" not in key]
+    assert len(kept) == 3
+    restore(world)
+    lines = repaired()
+    assert len([line for line in lines if ": kept, no other copy is known of 1 rows of files 2, which do not count" in line]) == 3
+    assert len([line for line in lines if "removed, the ledger has no live part there" in line]) == 1
+    assert set(kept) <= set(world.keys(""))
+    # It says so again until somebody has dropped the rows as a file; nothing else takes it away, nor is the id given to another file.
+    assert len([line for line in said(world) if "kept by a repair: 1 rows that do not count" in line]) == 3
+    for _, removals in clean(world.config, dry_run=False, safety=timedelta(0)):
+        assert list(removals) == []
+    world.run_once(spark)
+    assert world.rows("SELECT MIN(id) > 3 AS beyond FROM source_file WHERE id > 1") == [{"beyond": 1}]
+    assert repaired()[:-1] == []
+    assert set(kept) <= set(world.keys(""))
+    assert world.customer_mart() == {(1, "2024-02"): Decimal(100), (3, "2024-02"): Decimal(50)}
+
+
+def test_of_two_versions_the_newer_one_wins_after_a_repair(world: World, spark: SparkSession, repaired: Callable[[], list[str]]) -> None:
+    set_contract(world, redelivery="replace")
+    back_up(world)
+    world.execute("ALTER TABLE source_file AUTO_INCREMENT = 9")
+    for total in (50, 100):
+        world.drop("a.csv", f"{HEADER}\n1,121,sugar,2024-02-01,1,{total},1,{total}\n")
+        world.run_once(spark)
+    assert world.rows("SELECT id, in_force FROM source_file") == [{"id": 9, "in_force": 0}, {"id": 10, "in_force": 1}]
+    restore(world)
+    for number in (9, 10):
+        assert any(f"/{number}/a.csv: offered again as sales_data/a.csv" in line for line in repaired())
+        world.run_once(spark)
+    assert world.customer_mart() == {(1, "2024-02"): Decimal(100)}
+    assert said(world, deep=True) == []
+    assert len(repaired()) == 1
+
+
+def test_what_was_asked_since_the_backup_must_be_asked_again(world: World, spark: SparkSession, repaired: Callable[[], list[str]]) -> None:
+    rows = [f"{HEADER}\n{n},121,sugar,2024-02-01,1,50,1,50\n" for n in (1, 2, 3)]
+    world.drop("a.csv", rows[0])
+    world.drop("b.csv", rows[1])
+    world.run_once(spark)
+    back_up(world)
+    world.drop("c.csv", rows[2])
+    world.run_once(spark)
+    ask(world, OperationKind.RETRACT, "a.csv")
+    ask(world, OperationKind.RETRACT, "c.csv")
+    world.run_once(spark)
+    assert world.customer_mart() == {(2, "2024-02"): Decimal(50)}
+    restore(world)
+    lines = repaired()
+    again = "was done since the backup: ask again (retract)"
+    assert [line for line in lines if again in line] == [
+        f"RETRACT of 'sales_data/a.csv' by 'test' {again}",
+        f"RETRACT of 'sales_data/c.csv' by 'test' {again} after the next run, which gives these files new ids",
+    ]
+    world.run_once(spark)
+    assert sorted(world.customer_mart()) == [(1, "2024-02"), (2, "2024-02"), (3, "2024-02")]
+    ask(world, OperationKind.RETRACT, "a.csv", "c.csv")
+    world.run_once(spark)
+    assert world.customer_mart() == {(2, "2024-02"): Decimal(50)}
+    assert said(world, deep=True) == []
+
+
+def test_waiting_rows_come_back_under_another_contract(world: World, spark: SparkSession, repaired: Callable[[], list[str]]) -> None:
+    world.drop("a.csv", f"{HEADER},zone\n9001,121,sugar,2024-02-01,1,50,2,100,south\n9002,122,salt,2024-03-01,1,70,1,70,\n")
+    world.run_once(spark)
+    back_up(world)
+    change(world, lambda tree: (column(tree, "quantity").update(type="bigint"), tree["settings"].update(extra_columns="others")))
+    world.execute("INSERT INTO customer (customer_id, first_name) VALUES (9001, 'Late')")
+    world.run_once(spark)
+    customers = world.customer_mart()
+    restore(world)
+    change(world, lambda tree: tree["columns"].append({"name": "channel", "type": "string", "required": False, "nullable": True}))
+    assert any("part-repaired.parquet: 2 rows that were released since the backup wait again" in line for line in repaired())
+    world.run_once(spark)
+    assert world.customer_mart() == customers
+    assert [one for one in differences(world.config, Verification(), deep=True) if one.counts] == []

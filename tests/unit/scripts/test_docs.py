@@ -20,7 +20,11 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 LEFT_BY_TOOLS = {"build", "spark-warehouse", "metastore_db", "__pycache__"}
 
 # Columns that later SQL files add to tables of earlier ones.
-ADDED = {"file_reject": ["first_text"], "micro_batch": ["unexplained", "cause"]}
+ADDED = {
+    "file_reject": ["first_text"],
+    "micro_batch": ["unexplained", "cause"],
+    "pending_part": ["failures", "not_before", "failed_contract"],
+}
 
 
 def prose(path: Path) -> str:

@@ -260,3 +260,16 @@ def test_athena_gets_no_statement_that_is_too_long(monkeypatch: pytest.MonkeyPat
     assert len(adding) > 2
     assert all(len(statement) < 600 for statement in adding)
     assert [text.count(f"store_id = {n}, ") for n in range(20)] == [1] * 20
+
+
+def test_snippets_hold_what_objects_of_two_contracts_hold() -> None:
+    old = FactObject("f/old.parquet", 9, 1, (("quantity", pa.int32()), ("price", pa.decimal128(12, 4)), ("note", pa.string())))
+    new = FactObject("f/new.parquet", 9, 1, (("price", pa.decimal128(16, 4)), ("quantity", pa.int64())))
+    columns = {"price": pa.decimal128(12, 4), "quantity": pa.int32(), "note": pa.string()}
+    found = Listing(AT, (ListedPart("2024-05", 121, "3-1-1", 2, Decimal(1), FOLDER, (old, new)),), columns)
+    athena = snippet(Engine.athena, S3Config(bucket="lake"), found)
+    assert "  `price` decimal(16,4),\n  `quantity` bigint,\n  `note` string\n)" in athena
+    spark = snippet(Engine.spark, S3Config(bucket="lake"), found)
+    compile(spark, "snippet", "exec")
+    assert spark.count("frames.append(spark.read.schema(") == 2
+    assert "types = {'price': 'decimal(16,4)', 'quantity': 'bigint', 'note': 'string'}" in spark
