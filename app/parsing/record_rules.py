@@ -46,6 +46,16 @@ class LineShape(NamedTuple):
     closes: bool = False
 
 
+# Most lines end in one of these ways, and there may be a line for every few bytes.
+_CLOSED_SHAPES = [LineShape(CLOSED, fields) for fields in range(64)]
+_MALFORMED_SHAPE = LineShape(MALFORMED, 0)
+_STILL_OPEN = LineShape(OPEN, 0)
+
+
+def _closed(fields: int) -> LineShape:
+    return _CLOSED_SHAPES[fields] if fields < len(_CLOSED_SHAPES) else LineShape(CLOSED, fields)
+
+
 class QuoteRule:
     """The rule of docs/decisions/0002-scan.md for one delimiter and width (None: any). Lines come without LF."""
 
@@ -71,25 +81,24 @@ class QuoteRule:
         """Say how a line ends in which a record begins. CRs at its end are part of the line break."""
         line = line.rstrip(b"\r")
         if b'"' not in line:
-            return LineShape(CLOSED, line.count(self.mark) + 1)
+            return _closed(line.count(self.mark) + 1)
         found = self._complete.match(line)
         begin = found.end() if found else 0
-        if self._last.match(line, begin):
-            end = CLOSED
-        elif self._inside.fullmatch(line, begin + 1):
-            end = OPEN
-        else:
-            return LineShape(MALFORMED, 0)
+        is_closed = self._last.match(line, begin)
+        if not is_closed and not self._inside.fullmatch(line, begin + 1):
+            return _MALFORMED_SHAPE
         before = line[:begin]
         complete = self._one_complete.subn(b"", before)[1] if b'"' in before else before.count(self.mark)
-        return LineShape(end, complete + (end == CLOSED))
+        return _closed(complete + 1) if is_closed else LineShape(OPEN, complete)
 
     def inside(self, line: bytes) -> LineShape:
         """Say how a line ends that begins within a quoted field; MALFORMED also when no record can have so many fields."""
+        if b'"' not in line:
+            return _STILL_OPEN
         found = self._inside.match(line)
         end = found.end() if found else 0
         if end == len(line):
-            return LineShape(OPEN, 0)
+            return _STILL_OPEN
         rest = line[end + 1 :].rstrip(b"\r")
         if not rest:
             return LineShape(CLOSED, 1, closes=True)
@@ -132,39 +141,42 @@ def row_of(raw: bytes, shape: LineShape, line: int, layout: Layout) -> Row:
     """Make the row of a record from its text, without its line break: a good one, or one with every structural fault."""
     try:
         text = raw.decode(layout.encoding)
+        is_text = True
     except UnicodeDecodeError:
-        return _bad_row(raw, shape, line, layout)
-    if "\0" in text:
-        return _bad_row(raw, shape, line, layout)
-    if faults := _form_faults(shape, len(layout.names)):
-        return Row(line, None, text, faults)
+        text, is_text = readable(raw, layout.encoding), False
+    width = len(layout.names)
+    has_nul = b"\0" in raw
+    if shape.end != CLOSED or shape.fields != width:
+        return Row(line, None, text, _form_faults(shape, width, has_nul, is_text))
+    if has_nul or not is_text:
+        return Row(line, None, text, _text_faults(raw, layout))
     if '"' not in text:
         return Row(line, text.split(layout.delimiter), text)
     fields = quote_rule(layout.delimiter).fields(raw)
     return Row(line, [unquoted(field).decode(layout.encoding) for field in fields], text)
 
 
-@lru_cache(maxsize=256)
-def _form_faults(shape: LineShape, width: int) -> tuple[Fault, ...]:
+@lru_cache(maxsize=1024)
+def _form_faults(shape: LineShape, width: int, has_nul: bool, is_text: bool) -> tuple[Fault, ...]:
+    """Return the faults of a record that is not well formed: its columns are not known."""
     if shape.end != CLOSED:
-        return (Fault(UNCLOSED_QUOTE if shape.end == OPEN else MALFORMED_QUOTE),)
-    if shape.fields == width:
-        return ()
-    return (Fault(TOO_FEW_FIELDS if shape.fields < width else TOO_MANY_FIELDS, value=str(shape.fields)),)
+        first = Fault(UNCLOSED_QUOTE if shape.end == OPEN else MALFORMED_QUOTE)
+    else:
+        first = Fault(TOO_FEW_FIELDS if shape.fields < width else TOO_MANY_FIELDS, value=str(shape.fields))
+    others = [Fault(code) for code, is_so in ((NUL_BYTE, has_nul), (INVALID_ENCODING, not is_text)) if is_so]
+    return (first, *others)
 
 
-def _bad_row(raw: bytes, shape: LineShape, line: int, layout: Layout) -> Row:
-    """Name every structural fault of a record, with the column where it is known."""
-    faults = [*_form_faults(shape, len(layout.names))]
-    named: list[tuple[str | None, bytes]] = [(None, raw)]
-    if not faults:
-        fields = quote_rule(layout.delimiter).fields(raw)
-        named = [(name, unquoted(field)) for name, field in zip(layout.names, fields, strict=True)]
+def _text_faults(raw: bytes, layout: Layout) -> tuple[Fault, ...]:
+    """Return the faults of a record of the right form whose bytes are no text, with the first column of each."""
+    fields = quote_rule(layout.delimiter).fields(raw)
+    named = [(name, unquoted(field)) for name, field in zip(layout.names, fields, strict=True)]
+    faults = []
     for code, is_bad in ((NUL_BYTE, _has_nul), (INVALID_ENCODING, _is_undecodable)):
         column, value = next(((name, value) for name, value in named if is_bad(value, layout.encoding)), (None, None))
         if value is not None:
-            faults.append(Fault(code, column, _shortened(value, layout.encoding) if column else None))
-    return Row(line, None, readable(raw, layout.encoding), tuple(faults))
+            faults.append(Fault(code, column, _shortened(value, layout.encoding)))
+    return tuple(faults)
 
 
 def _shortened(value: bytes, encoding: str) -> str:

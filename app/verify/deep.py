@@ -1,7 +1,8 @@
-"""`--deep`: the archived CSV files read again by DuckDB, one file at a time, against what became of their rows.
+"""`--deep`: the archived CSV files read again, one file at a time, against what became of their rows.
 
-A file's records must be its loaded, waiting and rejected rows together: as many, with the same sum, and with the same values
-whatever their order. The quarantine keeps the text of a rejected row, which DuckDB reads like a file.
+A file's records must be its loaded, waiting and rejected rows together: as many, with the same sum, and with the same values whatever
+their order; and what is no whole record must be rejected as such, line by line. DuckDB reads first, as it is fast. Where it does not agree
+(it knows other rules of quotes, line ends and damage than the ones we promise) csv_reader.py reads, whose word counts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import gzip
 import re
 import shutil
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,10 +20,8 @@ import duckdb
 
 from app.config.load import Config
 from app.contract.contract import Column, Contract
-from app.parsing.preamble import GZIP_MAGIC, FileFault, Preamble, read_preamble
-from app.parsing.record_rules import REASONS as STRUCTURAL
-from app.parsing.record_rules import Limits
 from app.s3.read import S3Client, download
+from app.verify.csv_reader import STRUCTURAL, CsvFile, CsvRecord, Header, NoSalesFile, values_of
 from app.verify.difference import REMARK, Difference, differs
 from app.verify.parquet import print_of
 from app.verify.scratch import Scratch
@@ -28,7 +29,34 @@ from app.verify.scratch import Scratch
 READER = "the archived CSV"
 BLANKS = "chr(32) || chr(9) || chr(13) || chr(10) || chr(160)"
 _DATE_LETTERS = {"yyyy": "%Y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%-m", "dd": "%d", "d": "%-d"}
-Sums = tuple[int, Decimal, int]
+GZIP_MAGIC = b"\x1f\x8b"
+# Rows that are summed up at a time, and their characters.
+PAGE_ROWS = 2000
+PAGE_CHARS = 4 << 20
+SHOWN_LINES = 5
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Rows, their sum of total_cost, and the fingerprint of their values."""
+
+    rows: int
+    amount: Decimal
+    mark: int
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.rows + other.rows, self.amount + other.amount, self.mark + other.mark)
+
+
+@dataclass(frozen=True)
+class _Booked:
+    """What the ledger and the Parquet say of a file: rows read, the sums of its loaded and waiting rows, its rows of no whole record."""
+
+    file_id: int
+    subject: str
+    read: int
+    sums: Sums
+    broken: int
 
 
 def deep(client: S3Client, config: Config, contract: Contract, scratch: Scratch) -> Iterator[Difference | None]:
@@ -48,12 +76,12 @@ def deep(client: S3Client, config: Config, contract: Contract, scratch: Scratch)
             what = "rejected rows of it were mended" if is_mended else "clean has deleted its rejected rows"
             yield Difference(REMARK, subject, f"not comparable: {what}; only its Parquet was compared")
             continue
+        booked = _Booked(file_id, subject, read, Sums(sums[0], sums[1], sums[2]), broken)
         path = scratch.folder / "archived.csv"
         if not download(client, config.s3.bucket, archived_key, path):
             continue  # named by the comparison of the archive
         try:
-            wanted = (file_id, read, (sums[0], sums[1], sums[2]))
-            found = _file(config, contract, scratch, path, subject, wanted, broken)
+            found = _file(config, contract, scratch, path, booked)
             yield from (_excused(one) if is_other and one.field != "rows_read" else one for one in found)
         finally:
             path.unlink()
@@ -71,81 +99,128 @@ def column_types(contract: Contract) -> dict[str, str]:
     return {column.name: types.get(column.type, column.type.upper()) for column in contract.columns}
 
 
-def _file(
-    config: Config, contract: Contract, scratch: Scratch, path: Path, subject: str, wanted: tuple[int, int, Sums], broken: int
-) -> Iterator[Difference]:
-    file_id, read, sums = wanted
+def _file(config: Config, contract: Contract, scratch: Scratch, path: Path, booked: _Booked) -> Iterator[Difference]:
     try:
-        preamble = _open(config, contract, path)
-        if isinstance(preamble, FileFault):
-            yield Difference("csv", subject, f"the archived CSV is no sales file: {preamble.detail}")
-            return
-        found = _sums(contract, scratch, path, preamble, preamble.lines)
-        rejected = _rejected(contract, scratch, preamble, file_id)
-    except (duckdb.Error, UnicodeDecodeError, EOFError, OSError) as exc:
-        # Where rows were rejected for their form, or the file is re-encoded, another reader may fail for a good reason.
-        kind = REMARK if broken or contract.settings.encoding != "utf-8" else "csv"
-        yield Difference(kind, subject, f"DuckDB cannot read {READER}: {type(exc).__name__}; only its Parquet was compared")
+        _unzip(path)
+        with path.open("rb") as stream:
+            found = CsvFile(stream, contract, config)
+            header = found.header
+            rejected = _rejected(contract, scratch, header, booked.file_id)
+            if not booked.broken and _agrees(contract, scratch, path, header, booked, rejected):
+                return
+            sums, broken_lines = _read(contract, scratch, found.records())
+    except NoSalesFile as exc:
+        yield Difference("csv", booked.subject, f"the archived CSV is no sales file: {exc}")
         return
-    expected = (sums[0] + rejected[0], sums[1] + rejected[1], sums[2] + rejected[2])
-    if broken and (found != expected or found[0] != read):
-        text = f"not comparable: {broken} rows are no whole records, which DuckDB cuts in another way; only its Parquet was compared"
-        yield Difference(REMARK, subject, text)
+    except (EOFError, OSError, zlib.error) as exc:
+        yield Difference("csv", booked.subject, f"{READER} cannot be read: {type(exc).__name__}: {exc}")
         return
-    if found[0] != read:
-        yield differs("csv", subject, "rows_read", read, found[0], READER)
-    if found[1] != expected[1]:
-        yield differs("csv", subject, "the sum of total_cost", expected[1], found[1], READER)
-    if found[:2] == expected[:2] and found[2] != expected[2]:
-        yield Difference("csv", subject, "rows and sum agree with the archived CSV, the values of some row do not")
+    yield from _differences(scratch, booked, sums, booked.sums + rejected, broken_lines)
 
 
-def _open(config: Config, contract: Contract, path: Path) -> Preamble | FileFault:
-    """Unpack and re-encode the copy where it needs it, and read what precedes its records."""
-    _plain(path, contract.settings.encoding)
-    limits = Limits(config.stream.max_record_lines, config.stream.max_record_bytes)
-    with path.open("rb") as stream:
-        head = stream.read(config.stream.max_header_bytes)
-    is_all = path.stat().st_size == len(head)
-    return read_preamble(head, is_all=is_all, contract=contract, encoding="utf-8", limits=limits)
+def _differences(scratch: Scratch, booked: _Booked, found: Sums, expected: Sums, broken_lines: Sequence[int]) -> Iterator[Difference]:
+    subject = booked.subject
+    rows = found.rows + len(broken_lines)
+    if rows != booked.read:
+        yield differs("csv", subject, "rows_read", booked.read, rows, READER)
+    if found.amount != expected.amount:
+        yield differs("csv", subject, "the sum of total_cost", expected.amount, found.amount, READER)
+    codes = ", ".join(map(repr, STRUCTURAL))
+    wanted = {line for (line,) in scratch.rows(f"SELECT line FROM rejected WHERE file_id = ? AND code IN ({codes})", (booked.file_id,))}
+    if there := sorted(set(broken_lines) - wanted):
+        yield Difference("csv", subject, f"no whole records in {READER}, and not rejected as such: {_named(there)}")
+    if gone := sorted(wanted - set(broken_lines)):
+        yield Difference("csv", subject, f"rejected for their form, and whole records in {READER} or not in it: {_named(gone)}")
+    if (found.rows, found.amount) == (expected.rows, expected.amount) and found.mark != expected.mark:
+        yield Difference("csv", subject, f"rows and sum agree with {READER}, the values of some row do not")
 
 
-def _plain(path: Path, encoding: str) -> None:
-    """Make the copy uncompressed UTF-8, in place."""
+def _named(lines: Sequence[int]) -> str:
+    shown = ", ".join(map(str, lines[:SHOWN_LINES]))
+    return f"line {shown}" + (f" and {len(lines) - SHOWN_LINES} more" if len(lines) > SHOWN_LINES else "")
+
+
+def _unzip(path: Path) -> None:
+    """Make the copy uncompressed, in place."""
     with path.open("rb") as stream:
         is_gzip = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    if not is_gzip and encoding == "utf-8":
-        return
-    target = path.with_suffix(".plain")
-    with gzip.open(path, "rb") if is_gzip else path.open("rb") as source, target.open("wb") as plain:
-        if encoding == "utf-8":
+    if is_gzip:
+        target = path.with_suffix(".plain")
+        with gzip.open(path, "rb") as source, target.open("wb") as plain:
             shutil.copyfileobj(source, plain)
-        else:
-            plain.writelines(line.decode(encoding).encode() for line in source)
-    target.replace(path)
+        target.replace(path)
 
 
-def _rejected(contract: Contract, scratch: Scratch, preamble: Preamble, file_id: int) -> Sums:
-    """Read the kept text of a file's rejected rows as if it were a file."""
-    path = scratch.folder / "rejected.csv"
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        for (raw,) in scratch.rows("SELECT raw FROM rejected WHERE file_id = ?", (file_id,)):
-            stream.write(f"{raw}\n")
-    return _sums(contract, scratch, path, preamble, 0) if path.stat().st_size else (0, Decimal(0), 0)
-
-
-def _sums(contract: Contract, scratch: Scratch, path: Path, preamble: Preamble, skip: int) -> Sums:
-    layout = preamble.layout
-    names = {name: f"c{at}" for at, name in enumerate(layout.names)}
-    columns = ", ".join(f"'{column}': 'VARCHAR'" for column in names.values())
+def _agrees(contract: Contract, scratch: Scratch, path: Path, header: Header, booked: _Booked, rejected: Sums) -> bool:
+    """Tell whether DuckDB finds in the file just what is booked."""
+    if header.encoding != "utf-8":
+        return False
+    columns = ", ".join(f"'f{at}': 'VARCHAR'" for at in range(header.width))
     source = (
-        f"read_csv('{path}', auto_detect = false, header = false, skip = {skip}, delim = '{layout.delimiter}', quote = '\"',"
-        f" escape = '\"', strict_mode = false, null_padding = true, parallel = false, columns = {{{columns}}})"
+        f"(SELECT {', '.join(f'f{place} AS c{at}' for at, place in enumerate(header.places) if place is not None)} FROM"
+        f" read_csv('{path}', auto_detect = false, header = false, skip = {header.lines}, delim = '{header.mark.decode()}', quote = '\"',"
+        f" escape = '\"', strict_mode = false, null_padding = true, parallel = false, columns = {{{columns}}}))"
     )
-    typed = {column.name: typed_sql(column, names.get(column.name)) for column in contract.columns}
+    try:
+        found = _sums(contract, scratch, source, header)
+    except duckdb.Error:
+        return False
+    return found == booked.sums + rejected and found.rows == booked.read
+
+
+def _read(contract: Contract, scratch: Scratch, records: Iterator[CsvRecord]) -> tuple[Sums, list[int]]:
+    """Return the sums of the whole records, and the lines of the others."""
+    broken: list[int] = []
+
+    def whole() -> Iterator[list[str | None]]:
+        for record in records:
+            if record.values is None:
+                broken.append(record.line)
+            else:
+                yield record.values
+
+    return _sums_of_values(contract, scratch, whole()), broken
+
+
+def _rejected(contract: Contract, scratch: Scratch, header: Header, file_id: int) -> Sums:
+    """Read the kept text of the rows that were rejected for their values."""
+    codes = ", ".join(map(repr, STRUCTURAL))
+    texts = scratch.rows(f"SELECT raw FROM rejected WHERE file_id = ? AND code NOT IN ({codes})", (file_id,))
+    found = (values_of(raw.encode(header.encoding, "replace"), header) for (raw,) in texts)
+    return _sums_of_values(contract, scratch, (values if values is not None else [None] * len(contract.columns) for values in found))
+
+
+def _sums_of_values(contract: Contract, scratch: Scratch, rows: Iterator[list[str | None]]) -> Sums:
+    """Sum rows up page by page."""
+    scratch.run(f"CREATE OR REPLACE TABLE csv_row ({', '.join(f'c{at} VARCHAR' for at in range(len(contract.columns)))})")
+    total = Sums(0, Decimal(0), 0)
+    for page in _pages(rows):
+        scratch.append("csv_row", page)
+        total += _sums(contract, scratch, "csv_row", None)
+        scratch.run("TRUNCATE csv_row")
+    return total
+
+
+def _pages(rows: Iterator[list[str | None]]) -> Iterator[list[list[str | None]]]:
+    page: list[list[str | None]] = []
+    size = 0
+    for row in rows:
+        page.append(row)
+        size += sum(len(value) for value in row if value)
+        if len(page) >= PAGE_ROWS or size >= PAGE_CHARS:
+            yield page
+            page, size = [], 0
+    if page:
+        yield page
+
+
+def _sums(contract: Contract, scratch: Scratch, source: str, header: Header | None) -> Sums:
+    """Return the sums of a table with the text of each column of the contract (of those that the header has) as c0, c1 and so on."""
+    names = {column.name: None if header and header.places[at] is None else f"c{at}" for at, column in enumerate(contract.columns)}
+    typed = {column.name: typed_sql(column, names[column.name]) for column in contract.columns}
     sql = f"SELECT count(*), coalesce(sum({typed['total_cost']}), 0), coalesce({print_of(list(typed.values()))}, 0) FROM {source}"
     row = next(iter(scratch.rows(sql)))
-    return int(row[0]), Decimal(row[1]), int(row[2])
+    return Sums(int(row[0]), Decimal(row[1]), int(row[2]))
 
 
 def typed_sql(column: Column, name: str | None) -> str:

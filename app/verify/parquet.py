@@ -50,7 +50,7 @@ def recompute(config: Config, scratch: Scratch, columns: Mapping[str, str] | Non
 def _create(scratch: Scratch) -> None:
     scratch.run("CREATE TABLE calc_part (kind VARCHAR, place VARCHAR, row_count BIGINT, amount DECIMAL(38, 4))")
     scratch.run("CREATE TABLE calc_file (kind VARCHAR, file_id BIGINT, row_count BIGINT, amount DECIMAL(38, 4), print HUGEINT)")
-    scratch.run("CREATE TABLE rejected (file_id BIGINT, raw VARCHAR, code VARCHAR)")
+    scratch.run("CREATE TABLE rejected (file_id BIGINT, line BIGINT, raw VARCHAR, code VARCHAR)")
     scratch.run("CREATE TABLE fetched (path VARCHAR, place VARCHAR, store_id BIGINT)")
     for mart in MARTS:
         columns = [f"{name} VARCHAR" for name in mart.grain] + [f"{name} DECIMAL(38, 4)" for name in mart.measures]
@@ -124,7 +124,7 @@ def _sum(scratch: Scratch, kind: str, objects: Sequence[Fetched], columns: Mappi
     counts = f"WHERE {_read_last()}" if kind == QUARANTINE.name else ""
     scratch.run(f"INSERT INTO calc_file SELECT '{kind}', _file_id, count(*), {amount}, {mark} FROM piece {counts} GROUP BY _file_id")
     if kind == QUARANTINE.name and columns:
-        scratch.run(f"INSERT INTO rejected SELECT _file_id, _raw, _reasons[1].code FROM piece {counts}")
+        scratch.run(f"INSERT INTO rejected SELECT _file_id, _line, _raw, _reasons[1].code FROM piece {counts}")
     for mart in MARTS if kind == FACTS.name else ():
         # The month is worked out from the date again, not taken from the folder.
         sources = {**{name: name for name in mart.grain.values()}, "sales_month": "strftime(sales_date, '%Y-%m')", "store_id": "_store_id"}

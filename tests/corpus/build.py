@@ -84,6 +84,15 @@ BUILT: dict[str, Callable[[], bytes]] = {
         b'1,121,"su\rgar",2024-03-20,1,1,21,21',
         b"1,121\r,sugar\r,2024-03-20,1,1,22,22",
     ),
+    "doubled_crs": lambda: b"".join(
+        line + b"\r\r\n"
+        for line in (
+            HEADER + b",note",
+            b'"1","121","sugar","2024-03-20","1","1","71","71","x"',
+            GOOD % (72, 72) + b",y",
+            b'"1","121","su"gar","2024-03-20","1","1","1","1",""',
+        )
+    ),
     "quoted_crlf": lambda: b"".join(
         [HEADER, b",note\r\n", GOOD % (23, 23), b',"a\r\nb\r\n"\r\n', b"1,121\r\n", GOOD % (24, 24), b',"c\rd"\r\n']
     ),
@@ -148,6 +157,7 @@ BUILT: dict[str, Callable[[], bytes]] = {
         b"1,121," + "😀".encode() * 255 + b",2024-03-20,1,1,51,51",
         b"1,121, " + b"x" * 255 + b" ,2024-03-20,1,1,52,52",
     ),
+    "stripped_quotes": lambda: lines(HEADER, *[b'1","121","sugar","2024-03-20","1","1","73","73'] * 3, GOOD % (74, 74)),
     "unclosed_quote_at_the_end": lambda: lines(HEADER, GOOD % (53, 53)) + b'1,121,"sugar,2024-03-20,1,1,1,1',
     "a_thousand_columns": lambda: lines(
         HEADER + b"".join(b",c%d" % n for n in range(1000)), GOOD % (54, 54) + b",v" * 1000, GOOD % (55, 55) + b",v" * 999

@@ -246,6 +246,21 @@ LINES = (
         holds={2: {"product_name": "su\rgar"}, 3: {"product_name": "su\rgar"}, 4: {"product_name": "sugar", "store_id": 121}},
     ),
     Case(
+        "doubled_crs",
+        "line ends that were converted twice, CR CR LF",
+        (3, 2, 1, 0),
+        D("143"),
+        rejected={4: ("MALFORMED_QUOTE",)},
+        holds={2: {"additional_column": '{"note":"x"}'}, 3: {"additional_column": '{"note":"y"}'}},
+    ),
+    Case(
+        "stripped_quotes",
+        "every row without its outer quotes: each of them opens one that is never closed",
+        (4, 1, 3, 0),
+        D("74"),
+        rejected={2: ("UNCLOSED_QUOTE",), 3: ("UNCLOSED_QUOTE",), 4: ("UNCLOSED_QUOTE",)},
+    ),
+    Case(
         "quoted_crlf",
         "CRLF and CR within quotes stay as they are",
         (3, 2, 1, 0),

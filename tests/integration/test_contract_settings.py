@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 
+from app.verify import Verification, differences
 from tests.integration.test_stream import HEADER
 from tests.world import World
 
@@ -33,6 +34,23 @@ def test_a_windows_1252_contract_reads_its_letters_and_rejects_bytes_that_are_no
     assert [row["product_name"] for row in facts] == ["café – “crème”"]
     rejects = world.rows("SELECT reason_code, first_line, first_column FROM file_reject")
     assert rejects == [{"reason_code": "INVALID_ENCODING", "first_line": 3, "first_column": "product_name"}]
+
+
+def test_a_byte_order_mark_wins_over_a_windows_1252_contract(world: World, spark: SparkSession) -> None:
+    settings(world, encoding="windows-1252")
+    mark = b"\xef\xbb\xbf"
+    world.drop("a.csv", mark + f"{HEADER},Größe\n1,121,café Ā,2024-02-01,1,50,2,100,é\n".encode())
+    world.drop("b.csv", mark + HEADER.encode() + b"\n1,121,caf\xe9,2024-02-01,1,50,2,100\n" + f"{ROW}\n".encode())
+    world.drop("c.csv", f"{HEADER}\n{ROW}\n".encode("utf-16"))
+    world.drop("d.csv", HEADER.encode() + b"\n1,121,caf\xe9,2024-02-02,1,50,2,100\nx,121,\x80,2024-02-02,1,50,2,100\n")
+    world.run_once(spark)
+    assert world.states() == {"a.csv": "COMMITTED", "b.csv": "COMMITTED", "c.csv": "REJECTED", "d.csv": "COMMITTED"}
+    facts = spark.read.parquet(f"s3a://{world.bucket}/sales_facts/").collect()
+    found = sorted((row["_file_id"], row["product_name"], row["additional_column"]) for row in facts)
+    assert found == [(1, "café Ā", '{"Größe":"é"}'), (2, "sugar", None), (4, "café", None)]
+    rejects = world.rows("SELECT file_id, reason_code, first_line, first_column FROM file_reject ORDER BY file_id")
+    assert [tuple(row.values()) for row in rejects] == [(2, "INVALID_ENCODING", 2, "product_name"), (4, "INVALID_INT", 3, "customer_id")]
+    assert [str(one) for one in differences(world.config, Verification(), deep=True)] == []
 
 
 @pytest.mark.parametrize(

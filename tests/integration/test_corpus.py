@@ -27,6 +27,7 @@ from app import local
 from app.local import LocalEnv
 from app.s3.read import list_all
 from app.source.ignored_keys import ignore_rule
+from app.verify import Verification, differences
 from tests.corpus.build import body
 from tests.corpus.expected import CASES, COMMITTED, DUPLICATE, SETTINGS, Case
 from tests.world import World
@@ -262,3 +263,9 @@ def test_the_run_had_several_batches(run: Run) -> None:
     sizes = [row["files"] for row in run.world.rows("SELECT files FROM micro_batch WHERE operation_id IS NULL ORDER BY id")]
     assert sum(sizes) == len(FILES)
     assert run.shuffled or sizes == [FILES_IN_A_BATCH] * (len(FILES) // FILES_IN_A_BATCH) + [len(FILES) % FILES_IN_A_BATCH]
+
+
+def test_verify_finds_nothing_in_any_file_however_it_was_read(run: Run) -> None:
+    seen = Verification()
+    assert [str(one) for one in differences(run.world.config, seen, deep=True)] == []
+    assert seen.csv_files == sum(row["in_force"] for row in run.books.values())

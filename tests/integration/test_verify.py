@@ -291,3 +291,61 @@ def test_an_archived_file_that_holds_something_else_is_named(mixed: World, old: 
         assert lines(mixed, deep=True) == [f"source_file id=1 'sales_data/a.csv': {text}" for text in said]
     finally:
         mixed.client.put_object(Bucket=mixed.bucket, Key=key, Body=body)
+
+
+# Lone CRs, doubled ones, quotes that are never closed, a NUL: what DuckDB reads otherwise.
+STRANGE = f"{HEADER}\r\r\n" + '1,121,su\rgar,2024-02-01,1,50,2,100\r\r\n1,121,"sugar,2024-02-01,1,50,2,100\r\r\n'
+STRANGE += '"1","121","sugar","2024-02-02","1","50","2","101"\r\r\n \n1,121,su\0gar,2024-02-01,1,50,2,100\n'
+STRANGE += '1,121,"su""gar\nx",2024-02-03,1,50,2,102\nx,121,y\rz,2024-02-01,1,50,2,7\n'
+
+
+@pytest.fixture(scope="module")
+def strange(servers: LocalEnv, home: Path, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world with one file in which nearly every row is odd."""
+    with pymysql.connect(**local.root_connection_args(home), autocommit=True) as root:
+        world = World.make(servers, root, tmp_path_factory.mktemp("strange"))
+        world.drop("a.csv", STRANGE)
+        world.run_once(spark)
+        file = world.rows("SELECT rows_read, rows_loaded, rows_rejected FROM source_file")[0]
+        assert tuple(file.values()) == (6, 3, 3)
+        yield world
+        world.destroy(root)
+
+
+def test_a_file_that_duckdb_reads_otherwise_is_compared_all_the_same(strange: World) -> None:
+    assert lines(strange, deep=True) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("su\rgar", "su\rgas", ["rows and sum agree with the archived CSV, the values of some row do not"]),
+        ('"su""gar\nx"', '"su""gar\ny"', ["rows and sum agree with the archived CSV, the values of some row do not"]),
+        ("y\rz", "y\rw", ["rows and sum agree with the archived CSV, the values of some row do not"]),
+        (',"101"', ',"111"', ["the sum of total_cost is 310.00, the archived CSV says 320.00"]),
+        (
+            '"sugar,2024-02-01,1,50,2,100',
+            "sugar,2024-02-01,1,50,2,100",
+            [
+                "the sum of total_cost is 310.00, the archived CSV says 410.00",
+                "rejected for their form, and whole records in the archived CSV or not in it: line 3",
+            ],
+        ),
+        (
+            '"sugar","2024-02-02"',
+            '"sug"ar","2024-02-02"',
+            [
+                "the sum of total_cost is 310.00, the archived CSV says 209.00",
+                "no whole records in the archived CSV, and not rejected as such: line 4",
+            ],
+        ),
+    ],
+)
+def test_a_changed_value_of_a_strange_file_is_named(strange: World, old: str, new: str, said: list[str]) -> None:
+    key = only(strange.keys("sales_data_processed/"), "/a.csv")
+    assert STRANGE.count(old) == 1
+    strange.client.put_object(Bucket=strange.bucket, Key=key, Body=STRANGE.replace(old, new).encode())
+    try:
+        assert lines(strange, deep=True) == [f"source_file id=1 'sales_data/a.csv': {text}" for text in said]
+    finally:
+        strange.client.put_object(Bucket=strange.bucket, Key=key, Body=STRANGE.encode())
