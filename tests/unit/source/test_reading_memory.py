@@ -63,7 +63,7 @@ NO_NAMES = b"a,b,c" + b"," * 60_000 + b"\n"
 
 # What it is about -> header, row, how many. All of them are far below a megabyte of gzip.
 FILES = {
-    "rows of 100 KB": (b"a,b,c\n", LONG, 1000),
+    "rows of 100 KB": (b"a,b,c\n", LONG, 3000),
     "bad rows of 100 KB": (b"a,b,c\n", BAD_LONG, 1000),
     "undecodable rows of 100 KB": (b"a,b,c\n", INVALID_LONG, 200),
     "records of many lines": (b"a,b,c\n", b'1,2,"' + b"x\n" * 50 + b"x" * 100_000 + b'"\n', 300),
@@ -101,11 +101,11 @@ def test_half_a_megabyte_of_gzip_is_read_in_bounded_memory(about: str) -> None:
     assert most_in_all <= MOST_IN_ALL
 
 
-@pytest.mark.parametrize("about", ["rows of 100 KB", "undecodable rows of 100 KB", "long names", "60,000 columns"])
+@pytest.mark.parametrize("about", ["rows of 100 KB", "long names", "60,000 columns"])
 def test_the_process_itself_stays_small(about: str) -> None:
     code = f"from tests.unit.source.test_reading_memory import grown; print(grown({about!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert int(done.stdout) <= 200 << 20
+    assert int(done.stdout) <= 150 << 20
 
 
 def test_members_of_a_few_bytes_are_unpacked_in_time_and_go_on_together() -> None:
