@@ -17,6 +17,8 @@ from app.parsing.record_rules import Limits
 from app.parsing.records import RecordParser
 from app.parsing.rows import Layout
 
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
 NAMES = ("customer_id", "store_id", "product_name", "sales_date", "sales_person_id", "price", "quantity", "total_cost")
 LAYOUT = Layout(NAMES, NAMES)
 LIMITS = Limits()

@@ -21,6 +21,8 @@ from app.source.splits import plan_splits
 from tests.conftest import REPOSITORY
 from tests.doubles import Bucket
 
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
 CONTRACT = Contract((Column("a", "string"), Column("b", "string"), Column("c", "string")))
 # What a chunk and the rest of the last one can become: the text, its fields, their names.
 MOST_BYTES = BATCH_BYTES + 8 * CHUNK_BYTES
@@ -103,7 +105,7 @@ def test_half_a_megabyte_of_gzip_is_read_in_bounded_memory(about: str) -> None:
 
 @pytest.mark.parametrize("about", ["rows of 100 KB", "long names", "60,000 columns"])
 def test_the_process_itself_stays_small(about: str) -> None:
-    code = f"from tests.unit.source.test_reading_memory import grown; print(grown({about!r}))"
+    code = f"from tests.integration.test_reading_memory import grown; print(grown({about!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert int(done.stdout) <= 150 << 20
 
