@@ -48,7 +48,7 @@ for arg in ${spark_args[@]+"${spark_args[@]}"}; do
   case "$option" in
     --master=*) master=${option#--master=} ;;
     --conf=spark.master=*) master=${option#--conf=spark.master=} ;;
-    --py-files=*) others=,${option#--py-files=} ;;
+    --py-files=*) others=${option#--py-files=} ;;
   esac
   previous=$arg
 done
@@ -68,12 +68,6 @@ if [ -n "$is_local" ]; then export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
 # Spark finds conf/log4j2.properties there.
 export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf}"
 
-# SIGTERM to spark-submit's JVM would cut a running micro-batch short. So it gets a session of its own, and a signal to this script
-# goes to the Python driver, which finishes the batch first.
-# What a run puts aside, blocks of Spark's included, lies in one folder, which goes with it however it ends.
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/salestream-run.XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
-export SALESTREAM_DRIVER_PID_FILE=$scratch/driver.pid
 # Ivy reports forty jars at every start. That is shown only when resolving them fails.
 # mawk would hold every line back until it has read 4 KB.
 line_by_line=()
@@ -98,16 +92,9 @@ cached=("$root"/.cache/ivy/jars/*.jar)
 if [ -f "${cached[0]}" ] && [ "$(cat "$root/.cache/ivy/.stamp" 2>/dev/null)" = "$(spark_packages_stamp "$root")" ] && [[ $root != *,* ]]; then
   packages=(--jars "$(IFS=,; printf '%s' "${cached[*]}")")
 fi
-# Executors on other machines have no clone: the code goes with the submission, and they fetch it from the driver as long as it runs.
-files=()
-if [ -z "$is_local" ]; then
-  "$python" -c 'import pathlib, sys, zipfile
-root, target = map(pathlib.Path, sys.argv[1:])
-with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
-    for path in sorted((root / "app").rglob("*.py")):
-        package.write(path, path.relative_to(root))' "$root" "$scratch/salestream.zip"
-  files=(--py-files "$scratch/salestream.zip$others")
-fi
+# Executors on other machines get the code with the submission.
+code=()
+if [ -z "$is_local" ]; then code=(--py-files "$others"); fi
 # On this machine the workers are forked from a process that has loaded what they all need.
 daemon=()
 if [ -n "$is_local" ]; then daemon=(--conf spark.python.daemon.module=app.spark.worker_daemon); fi
@@ -121,32 +108,9 @@ case "${spark_args[*]-} ${SPARK_SUBMIT_OPTS:-} ${JAVA_TOOL_OPTIONS:-} ${JDK_JAVA
 esac
 # A stream of small files calls all of Spark's planning some thousand times: too often for the JVM not to compile it with all means, for
 # minutes, and too seldom to pay that back. So only what is called ten times as often is. What was given comes last and wins.
-export SPARK_SUBMIT_OPTS="-Djava.io.tmpdir=\"$scratch\" -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 ${SPARK_SUBMIT_OPTS:-}"
+export SPARK_SUBMIT_OPTS="-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 ${SPARK_SUBMIT_OPTS:-}"
 # A sort or a broadcast takes a page on the heap, or four; of 8 MB each they would cost a small heap a collection every second. Spark reads this
-# setting from the JVM's properties alone.
-TMPDIR=$scratch setsid "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" --conf spark.buffer.pageSize=1m \
-  "${packages[@]}" --driver-memory "$memory" ${daemon[@]+"${daemon[@]}"} ${spark_args[@]+"${spark_args[@]}"} ${files[@]+"${files[@]}"} \
-  "$root/app/main.py" "$@" >&4 2>&3 3>&- 4>&- &
-job=$!
-stop() { kill -TERM "$(cat "$SALESTREAM_DRIVER_PID_FILE" 2>/dev/null || true)" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true; }
-trap stop INT TERM HUP
-code=0
-# Bash would print the whole command line of a job that was killed.
-while kill -0 "$job"; do
-  code=0
-  wait "$job" || code=$?
-done 2>/dev/null
-# A killed JVM leaves the driver behind, a killed driver may leave the JVM: nothing of a run may outlive it and go on writing.
-for _ in $(seq 150); do
-  kill -0 -- "-$job" 2>/dev/null || break
-  sleep 0.1
-done
-kill -KILL -- "-$job" 2>/dev/null || true
-exec 3>&- 4>&-
-wait "$filter" 2>/dev/null || true
-# The driver's own words went through the JVM and are lost with it.
-case "$code" in 134|137|139)
-  echo "salestream: SPARK Spark's JVM or the Python driver was killed (code $code); start again, what was running is done again; if it was the memory, raise spark.driver_memory" >&2
-  code=1 ;;
-esac
-exit "$code"
+# setting from the JVM's properties alone. The last word is app.launch's: it adds a scratch folder, and leaves no process behind.
+exec "$python" -P -m app.launch --out 4 --err 3 --filter "$filter" ${code[@]+"${code[@]}"} -- \
+  "$SPARK_HOME/bin/spark-submit" --conf "spark.jars.ivy=$root/.cache/ivy" --conf spark.buffer.pageSize=1m \
+  "${packages[@]}" --driver-memory "$memory" ${daemon[@]+"${daemon[@]}"} ${spark_args[@]+"${spark_args[@]}"} -- "$root/app/main.py" "$@"

@@ -148,12 +148,19 @@ class OwnershipError(TerminalError):
     cure = "stop the other instance first, or leave the work to it"
 
 
-class RestoredLedger(TerminalError):
-    """The ledger in MySQL is older than what is on S3."""
+class StillRunning(TransientError):
+    """The stream was asked to stop and has not ended yet, as far as the ledger shows."""
+
+    code = "STILL_RUNNING"
+    cause = "The running micro-batch takes longer than `stop` waits, or the stream's process or machine does not answer any more."
+    cure = "it finishes its micro-batch first: wait longer with --wait, or see ./spark-submit.sh status"
+
+
+class RestoredLedger(OwnershipError):
+    """The ledger in MySQL is older than what is on S3, or than what this run has committed."""
 
     code = "RESTORED"
-    exit_code = 3
-    cause = "MySQL was restored from an older backup, or made anew, while S3 holds what was loaded since."
+    cause = "MySQL was restored from an older backup, made anew, or has lost its last commits, while S3 holds what was loaded since."
     cure = "run ./spark-submit.sh verify --repair"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.batch.context import Job
-from app.errors import TransientError
+from app.errors import RestoredLedger, TransientError
 from app.ledger.operations import skip_files, successors
 from app.ledger.records import Attempt, FileState, OperationKind, Outcome
+from app.sinks.archive import find_archived, finish_move
 from app.source.presence import changed_files
 
 
@@ -24,10 +25,33 @@ def lose_files(job: Job, attempt: Attempt, lost: Mapping[int, FileState]) -> Non
 
     Raises:
         InputChanged: it is an operation, which starts over: the object may only have been moved by ourselves.
+        RestoredLedger: an object has been archived, and the ledger does not know it.
     """
+    _look_into_the_archive(job, attempt, lost)
     job.ledger.drop_files(attempt, lost)
     if attempt.operation is not None:
         raise InputChanged(f"objects of files {sorted(lost)} were not where they were")
+
+
+def _look_into_the_archive(job: Job, attempt: Attempt, lost: Mapping[int, FileState]) -> None:
+    """Look whether objects that are not where they were lie in the archive, before they are called missing.
+
+    An operation's may have been moved there by a run that died before it noted that: the note is made now.
+
+    Raises:
+        RestoredLedger: a file that was never finished, as the ledger has it, has been archived: the ledger has lost its commit.
+    """
+    client = job.clients()
+    for file in attempt.files:
+        if file.id not in lost:
+            continue
+        if attempt.operation is not None:
+            finish_move(client, job.config, job.ledger, file)
+        elif (key := find_archived(client, job.config, file)) is not None:
+            raise RestoredLedger(
+                f"the ledger in MySQL is older than S3: it has not finished file {file.id} {file.key!r}, which lies archived"
+                f" at s3://{file.version.bucket}/{key}"
+            )
 
 
 def leave_superseded(job: Job, attempt: Attempt) -> None:
@@ -62,5 +86,6 @@ def check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
     threads = max(1, job.config.s3.max_connections - job.config.stream.archive_threads)
     lost = changed_files(job.spark, versions, job.clients, threads)
     if lost:
+        _look_into_the_archive(job, attempt, lost)
         job.ledger.drop_files(attempt, lost)
         raise InputChanged(f"files {sorted(lost)} changed before the commit")

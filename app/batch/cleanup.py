@@ -89,6 +89,7 @@ def clear_replaced(ledger: Ledger, config: Config, client: S3Client) -> int:
     """Delete the Parquet of replaced parts whose grace time is over, a page of them. Returns how many parts went."""
     parts = ledger.db.single(lambda tx: replaced_parts(tx, config.retention.replaced_facts_seconds, REPLACED_PAGE))
     if parts:
+        ledger.prove()
         delete_keys(client, config.s3.bucket, [one.key for one in replaced_objects(client, config, parts)])
         ledger.write(lambda tx: parts_deleted(tx, parts))
         log.info("replaced parts=%d deleted", len(parts))
@@ -105,6 +106,7 @@ def clear_mended(ledger: Ledger, config: Config, client: S3Client) -> int:
     """Delete the objects of mended rows whose operation is over, a page of them. Returns how many went."""
     found = ledger.db.single(lambda tx: mended_objects(tx, REPLACED_PAGE))
     if found:
+        ledger.prove()
         for one in found:
             delete_version(client, ObjectVersion(config.s3.bucket, one.key, one.etag, one.size, NOT_NOTED))
         ledger.write(lambda tx: mended_deleted(tx, found))

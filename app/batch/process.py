@@ -36,6 +36,7 @@ from app.errors import (
     LedgerError,
     OwnershipError,
     PipelineError,
+    RestoredLedger,
     RowsLost,
     SparkGone,
     TaskRepeated,
@@ -187,6 +188,7 @@ def commit(job: Job, attempt: Attempt, evaluation: Evaluation, written: Totals) 
         return change_everything(tx, job, attempt, evaluation, outcome) if is_open(tx, attempt) else []
 
     heirs = job.ledger.write(final)
+    job.ledger.memory.committed(attempt.batch_key)
     if heirs:
         log.info("batch=%s replay requested for skipped files=%s: their originals do not count any more", attempt.batch_key, heirs)
 
@@ -268,6 +270,9 @@ def _note_failure(job: Job, attempt: Attempt, error: PipelineError) -> None:
             counts = isinstance(error, BatchFailed)
             failures = job.ledger.fail(attempt, str(error), is_counted=counts, is_unexplained=isinstance(error, UNEXPLAINED))
             log.warning("batch=%s failed (%d of its own): %s", attempt.batch_key, failures, error)
+        except RestoredLedger as restored:
+            # What such a ledger says of parts may be wrong: nothing is removed by it.
+            log.error("batch=%s is left as it is: %s", attempt.batch_key, restored)
         except OwnershipError:
             withdraw(job.ledger, job.config, job.clients(), attempt.batch_key)
     except PipelineError as note:

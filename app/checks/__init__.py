@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from app.checks import contract, database, machine, storage
+from app.checks.caution import Caution
 from app.config.load import Config, describe
 from app.config.reading import show_path
 from app.contract.contract import load_contract
@@ -34,11 +35,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: a clause, or an error."""
+    """What a check found: a clause, or an error. A caution is a clause that a user should read."""
 
     name: str
     detail: str
     error: PipelineError | None = None
+    is_caution: bool = False
 
     @property
     def ok(self) -> bool:
@@ -135,7 +137,7 @@ def lines(findings: Sequence[Finding]) -> list[str]:
     first = {type(found.error): found.name for found in reversed(findings) if found.name in told}
     width = max(len(found.name) for found in findings)
     return [
-        printable(f"{'ok' if found.ok else 'FAIL':<5} {found.name:<{width}} ")
+        printable(f"{'FAIL' if not found.ok else 'warn' if found.is_caution else 'ok':<5} {found.name:<{width}} ")
         + printable(shortened(found.detail) if found.ok or found.name in told else f"like {first[type(found.error)]}")
         for found in findings
     ]
@@ -148,7 +150,8 @@ def shortened(text: str) -> str:
 
 def _look(check: Check) -> Finding:
     try:
-        return Finding(check.name, check.look())
+        detail = check.look()
+        return Finding(check.name, str(detail), is_caution=isinstance(detail, Caution))
     except PipelineError as exc:
         return Finding(check.name, str(exc), exc)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from app.checks.caution import Caution
+from app.checks.durability import NAMES, read_settings, unsafe_settings
 from app.checks.grants import missing_privileges
 from app.config.load import Config
 from app.errors import DimensionError, EnvironmentFault, MySqlError
@@ -28,6 +30,7 @@ def checks(config: Config) -> dict[str, Callable[[], str]]:
         "mysql binlog": lambda: check_binlog(db),
         "mysql tables": lambda: _tables(db),
         "mysql grants": lambda: _grants(db),
+        "mysql commits": lambda: _commits(db),
         "clock": lambda: _clock(db, config),
         "dimensions": lambda: check_dimensions(db),
     }
@@ -75,6 +78,14 @@ def _grants(db: Database) -> str:
             cure="let an administrator run scripts/sql/grants.sql",
         )
     return f"all {count} privileges that the job needs"
+
+
+def _commits(db: Database) -> str:
+    settings = read_settings(db)
+    if unsafe := unsafe_settings(settings):
+        return Caution("; ".join(unsafe))
+    shown = ", ".join(f"{name}={settings[name]}" for name in NAMES if name in settings)
+    return shown or "the server does not show its settings to this user"
 
 
 def _clock(db: Database, config: Config) -> str:

@@ -25,6 +25,7 @@ from app.cli.operations import operations_app
 from app.cli.options import PROGRAM, Debug, Env, Json, configuration
 from app.cli.quarantine import quarantine_app
 from app.cli.secrets import keys_app
+from app.cli.stop import stop_app
 from app.cli.verify import verify_app
 from app.config.load import LoggingConfig, describe, home_of
 from app.errors import AttemptStuck, PipelineError
@@ -58,6 +59,7 @@ app.add_typer(operations_app)
 app.add_typer(files_app)
 app.add_typer(facts_app, name="facts")
 app.add_typer(clean_app)
+app.add_typer(stop_app)
 app.add_typer(local_app, name="local")
 app.add_typer(config_app, name="config")
 app.add_typer(quarantine_app, name="quarantine")
@@ -108,7 +110,7 @@ def check(env: Env = "dev", as_json: Json = False, debug: Debug = False) -> None
 
     findings = check_all(lambda: configuration(env), rules=True)
     if as_json:
-        print(json.dumps([{"check": found.name, "ok": found.ok, "detail": found.detail} for found in findings]))
+        print(json.dumps([{"check": f.name, "ok": f.ok, "warning": f.is_caution, "detail": f.detail} for f in findings]))
     else:
         print("\n".join(lines(findings)))
     raise typer.Exit(0 if all(found.ok for found in findings) else EXIT_USAGE)
@@ -120,14 +122,15 @@ def status(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show files by state, rows by outcome, the last batch and the backlog."""
+    """Show whether a stream runs, files by state, rows by outcome, the last batch and the backlog."""
     from app.mysql.database import Database
     from app.mysql.migrations import require_current
     from app.views.status import read_status
 
-    db = Database(configuration(env).mysql)
+    config = configuration(env)
+    db = Database(config.mysql)
     require_current(db)
-    found = read_status(db)
+    found = read_status(db, config.stream.takeover_seconds)
     if as_json:
         print(json.dumps(found, default=str))
     else:
@@ -219,7 +222,11 @@ def local_env(debug: Debug = False) -> None:
 
 def print_status(found: dict[str, Any]) -> None:
     """Print the status for people."""
+    from app.views.status import stream_line
+
     console = Console()
+    if "stream" in found:
+        console.print(stream_line(found["stream"]), highlight=False, markup=False, soft_wrap=True)
     files = Table("state", "files", title="Files", title_justify="left")
     for state, count in found["files"].items():
         files.add_row(state, str(count))

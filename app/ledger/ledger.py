@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from app.ledger import attempt_plan, claims, duplicates, isolate, operations
 from app.ledger.isolate import Failing
+from app.ledger.memory import Memory
 from app.ledger.ownership import check_epoch
 from app.ledger.records import Attempt, FileState, Ignored, Outcome, SourceFile, identity_of
 from app.ledger.restore_guard import NotedOperation
@@ -26,19 +27,33 @@ class Ledger:
     def __init__(self, db: Database, epoch: int) -> None:
         self.db = db
         self.epoch = epoch
+        self.memory = Memory()
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in one transaction that begins with the proof of our epoch; Transient errors are retried.
 
         Raises:
             OwnershipError: a newer instance has taken over; nothing was written.
+            RestoredLedger: the ledger has lost what this process has committed; nothing was written.
         """
 
         def fenced(tx: Tx) -> T:
             check_epoch(tx, self.epoch)
+            self.memory.check(tx)
             return work(tx)
 
         return self.db.run(fenced)
+
+    def prove(self) -> None:
+        """Prove that the ledger is still ours and has lost nothing of what this process has committed.
+
+        Asked after a list of what is to be removed on S3 was read, and before anything of it is removed.
+
+        Raises:
+            OwnershipError: a newer instance has taken over.
+            RestoredLedger: the ledger has gone back.
+        """
+        self.write(lambda _tx: None)
 
     # -- discovery and planning (the planner process) ---------------------------------------------------------------
 
@@ -107,7 +122,10 @@ class Ledger:
 
     def begin(self, batch_id: int, contract_hash: str) -> Attempt | None:
         """Start a new attempt at a batch. Returns None when the batch is already finished."""
-        return self.write(lambda tx: claims.begin(tx, batch_id, self.epoch, contract_hash))
+        attempt = self.write(lambda tx: claims.begin(tx, batch_id, self.epoch, contract_hash))
+        if attempt is not None:
+            self.memory.begun(attempt.batch_key)
+        return attempt
 
     def dead_attempts(self, alive: str | None) -> list[str]:
         """Return the keys of open attempts other than `alive`: their leftovers must go.
@@ -239,7 +257,10 @@ class Ledger:
     def consumed_parts(self, limit: int) -> list[str]:
         """Return the batch keys of pending parts whose rows were released and whose Parquet is still there."""
         sql = "SELECT batch_key FROM pending_part WHERE state = 'CONSUMED' AND deleted_at IS NULL ORDER BY batch_key LIMIT %s"
-        return [row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
+        found = [row["batch_key"] for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
+        if found:
+            self.prove()
+        return found
 
     def pending_part_deleted(self, batch_key: str) -> None:
         """Note that a consumed part's Parquet is gone."""
@@ -262,7 +283,11 @@ class Ledger:
     def archive_due(self, limit: int) -> list[SourceFile]:
         """Return finished files whose object still waits to be moved, oldest first."""
         sql = f"SELECT {operations.PLACE} FROM source_file f WHERE f.archive_due = 1 ORDER BY f.id LIMIT %s"
-        return [operations.current_object(row) for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
+        found = [operations.current_object(row) for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
+        if found:
+            # The originals are about to be removed.
+            self.prove()
+        return found
 
     def archived(self, file_id: int, key: str | None, etag: str | None) -> None:
         """Note that an object has been moved to `key`; None when its version was no longer there to be moved.
@@ -277,4 +302,4 @@ class Ledger:
         )
         encoded = key.encode() if key else None
         if not self.db.single(lambda tx: tx.execute(sql, (encoded, encoded, etag, file_id, self.epoch))):
-            self.db.run(lambda tx: check_epoch(tx, self.epoch))
+            self.prove()

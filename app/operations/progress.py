@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.config.load import Config
 from app.ledger.operations import marks, pages
+from app.ledger.owner import read_owner
 from app.mysql.database import Database, Tx
 
 LOOK_SECONDS = 0.2
@@ -15,13 +16,8 @@ LOOK_SECONDS = 0.2
 
 def running_stream(db: Database, config: Config) -> str | None:
     """Return who holds the source; None when no stream is running."""
-    row = db.run(
-        lambda tx: tx.row(
-            "SELECT holder FROM stream_owner WHERE id = 1 AND stopped_at IS NULL AND heartbeat_at >= UTC_TIMESTAMP(6) - INTERVAL %s SECOND",
-            (config.stream.takeover_seconds,),
-        )
-    )
-    return str(row["holder"]) if row else None
+    owner = db.run(lambda tx: read_owner(tx, config.stream.takeover_seconds))
+    return owner.holder if owner.is_running else None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from app.config.load import Config
 from app.errors import LedgerError, TransientError
@@ -21,6 +22,8 @@ MAX_KEY_BYTES = 1024
 # Between two pages the archive looks whether it is still wanted.
 QUEUE_PAGE = 200
 MOST_TARGETS = 100
+# As far back an archived object is looked for that the ledger does not name.
+LOST_DAYS = 7
 
 
 def target_key(config: Config, file: SourceFile, number: int = 1) -> str:
@@ -78,6 +81,34 @@ def _is_copy(there: ObjectVersion, file: SourceFile) -> bool:
     # The etag of a multipart upload is not kept by a copy. Ours was made after the file was finished; what a restored ledger
     # finds there under an id that it hands out again is older.
     return file.finished_at is not None and there.last_modified >= file.finished_at.replace(microsecond=0, tzinfo=UTC)
+
+
+def find_archived(client: S3Client, config: Config, file: SourceFile) -> str | None:
+    """Return the key of the archive under which a file's object lies although the ledger does not say so; None where there is none.
+
+    A ledger that has lost its last commits has lost the day and the outcome that are part of the key as well. So every outcome is looked
+    for, and the last few days; what a fail-over loses is not older.
+    """
+    today = datetime.now(UTC).date()
+    first = max(file.version.last_modified.astimezone(UTC).date(), today - timedelta(days=LOST_DAYS))
+    for back in range((today - first).days + 1):
+        day = datetime.combine(today - timedelta(days=back), datetime.min.time())
+        for state in (FileState.COMMITTED, FileState.REJECTED):
+            moved = replace(file, state=state, finished_at=day)
+            for number in range(1, MOST_TARGETS + 1):
+                there = head(client, file.version.bucket, target_key(config, moved, number))
+                if there is None:
+                    break
+                if _is_copy(there, moved):
+                    return there.key
+    return None
+
+
+def finish_move(client: S3Client, config: Config, ledger: Ledger, file: SourceFile) -> bool:
+    """Note an object that was moved to its place in the archive without the ledger's knowing; tells whether it was."""
+    if file.finished_at is None or file.origin != file.version.key or _free_target(client, config, file)[1] is None:
+        return False
+    return archive_file(client, config, ledger, file)
 
 
 def archive_due(client: S3Client, config: Config, ledger: Ledger, wanted: Callable[[], bool]) -> int:

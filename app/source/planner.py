@@ -18,6 +18,7 @@ from app.failpoints import failpoint
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import owners_database
 from app.ledger.records import Ignored
+from app.lifeline import follow_jvm
 from app.mysql.bucket_table import with_bucket
 from app.s3.read import ObjectVersion, list_page, make_client
 from app.source.done_markers import DoneMarkers
@@ -170,6 +171,7 @@ def open_planner(env: str, conf_dir: Path, epoch: int) -> Planner:
     Raises:
         ConfigError: the configuration cannot be read in the planner process.
     """
+    follow_jvm()
     found = local.read_env(home_of())
     config = with_bucket(load_config(env, conf_dir=conf_dir, defaults=found.variables() if found else {}))
     return planner_of(config, Ledger(owners_database(config), epoch))

@@ -12,6 +12,8 @@ from importlib import import_module
 
 from pyspark import daemon
 
+from app.lifeline import end_forks_with_this_process, wake_with_jvm
+
 TASKS = "pyspark.worker"
 MODULES = ("app.model.tally", "app.sinks.part_writer", "app.source.presence", "app.source.split_reader")
 
@@ -25,6 +27,8 @@ def load() -> None:
 
 
 if __name__ == "__main__":
+    wake_with_jvm()
+    end_forks_with_this_process()
     # Spark starts one for each kind of worker; the others only ask the source about itself.
     if sys.argv[1:2] == [TASKS]:
         load()

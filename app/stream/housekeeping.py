@@ -61,6 +61,8 @@ class Housekeeper:
         if self.edited is not None:
             self.edited.look()
         job, client = self.job, self.job.clients()
+        # Also while nothing is to be done: a ledger that has gone back may look as if no batch were due.
+        job.ledger.prove()
         done = clear_stage(job.ledger)
         done += sum(clear(job.ledger, job.config, client) for clear in (clear_consumed, clear_replaced, clear_mended))
         return done + self.request_release()

@@ -94,7 +94,7 @@ def check_before_start(config: Config) -> None:
     findings = check_all(lambda: config)
     for found in findings:
         if found.ok:
-            log.info("check %s: %s", found.name, found.detail)
+            log.log(logging.WARNING if found.is_caution else logging.INFO, "check %s: %s", found.name, found.detail)
     raise_failures(findings)
 
 
@@ -105,6 +105,7 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
         PipelineError: the stream cannot go on; nothing is half done.
     """
     log.info("session ready spark=%s master=%s", spark.version, spark.sparkContext.master)
+    ownership.when_asked_to_stop(stop.request_by)
     check_contract(spark, contract)
     ledger = Ledger(owners_database(config), ownership.epoch)
     job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
@@ -128,7 +129,12 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
 
 
 def recover(job: Job, runner: BatchRunner) -> None:
-    """Clear what earlier runs left and finish the batches they began; the last-run check of the seed."""
+    """Clear what earlier runs left and finish the batches they began; the last-run check of the seed.
+
+    Raises:
+        RestoredLedger: S3 has seen what the ledger does not know. The query may be starting again after MySQL was away.
+    """
+    refuse_restored(job.ledger.db, job.clients(), job.config, job.ledger.epoch + 1)
     for line in unfinished_work(job.ledger.db):
         log.warning("last run: %s", line)
     hand_in_notes(job.config, job.ledger)

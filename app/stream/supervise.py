@@ -21,6 +21,7 @@ from app.errors import AttemptStuck, PipelineError, TransientError
 from app.ledger.ledger import Ledger
 from app.spark.errors import spark_error
 from app.stream.housekeeping import Housekeeper
+from app.views.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class StopRequest:
         self._seconds = seconds
         self._clock = clock
         self._ends: float | None = None
+        self._is_signalled = False
         # A batch could not be ended: only the end of the process ends it.
         self.is_cut = False
 
@@ -62,13 +64,19 @@ class StopRequest:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self():
+        # A stop that was asked for through the ledger is no signal: who sends one signal wants the batch to be finished.
+        if self._is_signalled:
             # Whatever is cut now carries the key of an attempt that never commits: the next start removes it.
             log.warning("second %s: stopping at once", signal.Signals(number).name)
             logging.shutdown()
             os._exit(128 + number)
+        self._is_signalled = True
         log.info("stop requested by %s: finishing the running micro-batch", signal.Signals(number).name)
         self.request()
+        self._bound()
+
+    def _bound(self) -> None:
+        """Have the process end when the stop takes too long."""
         if self._seconds is not None:
             last = threading.Timer(self._seconds - min(MOST_SECONDS_OF_JVM, self._seconds / 2), self._end)
             last.daemon = True
@@ -84,6 +92,12 @@ class StopRequest:
         if self._ends is None and self._seconds is not None:
             self._ends = self._clock() + self._seconds
         self._event.set()
+
+    def request_by(self, who: str) -> None:
+        """Ask for a stop because somebody has asked through the ledger."""
+        log.info("stop requested by %s: finishing the running micro-batch", printable(who))
+        self.request()
+        self._bound()
 
     def seconds_for_batch(self, most: float) -> float:
         """Return how long a running batch may still go on: what is left of the stop, but for what the end of everything else takes."""

@@ -4,19 +4,61 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.config.sections import StreamConfig
+from app.ledger.owner import Owner, StreamState, read_owner
 from app.mysql.database import Database, Row, Tx
+from app.views.text import moment, printable
+
+# Where a caller has no configuration.
+TAKEOVER_SECONDS = StreamConfig().takeover_seconds
 
 # Parts of stranded rows that are named.
 NAMED = 5
 
 
-def read_status(db: Database) -> dict[str, Any]:
-    """Return files by state, rows by outcome, the last batch, the backlog, warnings by rule and what failed; JSON-ready.
+def read_status(db: Database, takeover_seconds: float = TAKEOVER_SECONDS) -> dict[str, Any]:
+    """Return whether a stream runs, files by state, rows by outcome, the last batch, the backlog, warnings and what failed; JSON-ready.
 
     `rows` are those of the files that count, and of those on record that were rejected as a whole. The backlog is what the ledger knows
     and has not finished.
     """
-    return db.run(_read)
+    return db.run(lambda tx: {"stream": _stream(read_owner(tx, takeover_seconds)), **_read(tx)})
+
+
+def _stream(owner: Owner) -> dict[str, Any]:
+    has_run = owner.state != StreamState.NEVER
+    return {
+        "running": owner.is_running,
+        "state": owner.state.value,
+        "holder": owner.holder if has_run else None,
+        "epoch": owner.epoch,
+        "source": owner.source if has_run else None,
+        "since": moment(owner.started_at),
+        "heartbeat_at": moment(owner.heartbeat_at),
+        "heartbeat_seconds_ago": round(owner.silent, 1) if has_run else None,
+        "stopped_at": moment(owner.stopped_at),
+        "stop_asked_by": owner.stop_by or None,
+    }
+
+
+def stream_line(stream: dict[str, Any]) -> str:
+    """Say in one line whether a stream runs, where and since when."""
+    if stream["state"] == StreamState.NEVER:
+        return "No stream has run yet"
+    who = f"{printable(stream['holder'])} (epoch {stream['epoch']})"
+    began = f"since {_shown(stream['since'])}"
+    beat = f"last heartbeat {stream['heartbeat_seconds_ago']:.1f} s ago"
+    return {
+        StreamState.RUNNING: f"Stream runs on {who} {began}, {beat}",
+        StreamState.STOPPING: f"Stream runs on {who} {began}, {beat}; {printable(stream['stop_asked_by'] or '')} has asked it to stop",
+        StreamState.STOPPED: f"No stream is running: the last one, on {who}, stopped at {_shown(stream['stopped_at'])}",
+        StreamState.DEAD: f"No stream is running: the last one, on {who}, was killed, {beat}",
+        StreamState.SILENT: f"No stream is heard of: {who} was killed, is frozen or has lost MySQL, {beat}",
+    }[StreamState(stream["state"])]
+
+
+def _shown(written: str | None) -> str:
+    return f"{(written or '')[:19].replace('T', ' ')} UTC"
 
 
 def _read(tx: Tx) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app import local
+from tests.chaos import processes
 from tests.conftest import REPOSITORY
 from tests.oracle import expected_marts
 from tests.product import PATIENCE, Product
@@ -117,6 +119,67 @@ def test_a_second_term_signal_stops_at_once_loses_nothing_and_leaves_no_temporar
     assert list(temporary.iterdir()) == []
     product.call("run", "--once")
     assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2034-01'") == [(Decimal(100),)]
+
+
+def members_of(product: Product) -> dict[str, int]:
+    return {one.role: one.pid for one in processes.members(product.home)}
+
+
+def test_nothing_of_a_run_outlives_a_killed_script_and_the_next_start_takes_the_source_and_sweeps(product: Product, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    marker = tmp_path / "paused"
+    drops = tmp_path / "drops"
+    drops.mkdir()
+    (drops / "killed.csv").write_text(f"{HEADER}\n1,121,sugar,2035-01-05,1,50,2,100\n")
+    product.call("upload", str(drops))
+    running = product.start("run", SALESTREAM_FAILPOINT="after_facts:1:pause", SALESTREAM_FAILPOINT_FILE=str(marker), TMPDIR=str(temporary))
+    deadline = time.monotonic() + PATIENCE
+    while not marker.exists():
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert {"jvm", "driver", "planner"} <= set(members_of(product))
+    assert product.status()["stream"]["running"]
+    # Stopped processes cannot see anything for themselves.
+    for role in ("planner", "worker"):
+        if role in members_of(product):
+            os.kill(members_of(product)[role], signal.SIGSTOP)
+    os.kill(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert processes.gone(product.home, 15) == []
+    assert product.status()["stream"]["state"] == "dead"
+    assert len(list(temporary.iterdir())) == 1
+    product.call("run", "--once", TMPDIR=str(temporary))
+    assert list(temporary.iterdir()) == []
+    assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2035-01'") == [(Decimal(100),)]
+
+
+def test_stop_lets_the_stream_finish_its_batch_and_says_so(product: Product, tmp_path: Path) -> None:
+    assert product.call("stop").startswith("stop: no stream is running: the last one, of ")
+    marker = tmp_path / "paused"
+    drops = tmp_path / "drops"
+    drops.mkdir()
+    (drops / "stopped.csv").write_text(f"{HEADER}\n1,121,sugar,2036-01-05,1,50,2,100\n")
+    product.call("upload", str(drops))
+    running = product.start("run", SALESTREAM_FAILPOINT="after_facts:1:pause", SALESTREAM_FAILPOINT_FILE=str(marker))
+    deadline = time.monotonic() + PATIENCE
+    while not marker.exists():
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    product.call("stop", "--wait", "1", code=1)
+    stream = product.status()["stream"]
+    assert (stream["running"], stream["state"]) == (True, "stopping")
+    assert stream["heartbeat_seconds_ago"] < 15
+    assert "has asked it to stop" in product.call("status")
+    marker.unlink()
+    assert "has stopped" in product.call("stop")
+    out, err = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, (out, err)
+    assert "stop requested by " in err
+    assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2036-01'") == [(Decimal(100),)]
+    assert product.status()["stream"]["state"] == "stopped"
 
 
 def test_keys_come_from_an_aws_profile_where_the_configuration_has_none(product: Product, tmp_path: Path) -> None:

@@ -17,13 +17,39 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 TAKEOVER = {"SALESTREAM__STREAM__TAKEOVER_SECONDS": "2"}
 
 
-def test_of_two_jobs_started_at_once_exactly_one_runs(site: Site) -> None:
+def start_at_once(site: Site, paused: Path, count: int) -> list[Running]:
+    """Start jobs at the same time. The one that gets the source pauses in its batch until all others have ended."""
+    runs = [site.start("--once", SALESTREAM_FAILPOINT="after_facts:1:pause", SALESTREAM_FAILPOINT_FILE=str(paused)) for _ in range(count)]
+    deadline = time.monotonic() + PATIENCE
+    while not paused.exists() or sum(run.process.poll() is not None for run in runs) < count - 1:
+        assert time.monotonic() < deadline, [run.text() for run in runs]
+        time.sleep(0.1)
+    paused.unlink()
+    return runs
+
+
+def test_of_two_jobs_started_at_once_exactly_one_runs(site: Site, tmp_path: Path) -> None:
     site.drop(site.book.make("good"))
-    one, two = site.start("--once"), site.start("--once")
+    one, two = start_at_once(site, tmp_path / "paused", 2)
     codes = sorted(run.process.wait(PATIENCE) for run in (one, two))
     assert codes == [0, 3], (one.text(), two.text())
     turned_away = next(run.text() for run in (one, two) if run.process.returncode == 3)
     assert "salestream: OWNED the source is held by" in turned_away
+    assert differences(site.product, site.book) == []
+
+
+def test_of_three_jobs_started_at_once_over_a_killed_one_exactly_one_runs_and_it_keeps_the_source(site: Site, tmp_path: Path) -> None:
+    running = site.start()
+    site.wait("the source", lambda: " owner epoch=" in running.text())
+    processes.kill(site.product.home, "driver")
+    assert running.process.wait(60) == 1
+    before = site.product.query("SELECT epoch FROM stream_owner")[0][0]
+    site.drop(site.book.make("good"))
+    runs = start_at_once(site, tmp_path / "paused", 3)
+    codes = sorted(run.process.wait(PATIENCE) for run in runs)
+    assert codes == [0, 3, 3], [run.text() for run in runs]
+    assert all("salestream: OWNED the source is held by" in run.text() for run in runs if run.process.returncode == 3)
+    assert site.product.query("SELECT epoch FROM stream_owner") == [(before + 1,)]
     assert differences(site.product, site.book) == []
 
 

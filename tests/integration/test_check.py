@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 
 import pytest
 from pyspark.sql import SparkSession
 
-from app.checks import check_all
+from app.checks import Finding, check_all
+from app.cli import app as cli
 from app.errors import ConfigError, DimensionError, MySqlError, PipelineError, S3Error
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import Ownership
@@ -31,6 +34,31 @@ def test_everything_in_place_is_a_line_each_and_exit_code_0(world: World) -> Non
     assert f"user {JOB}@" in found["mysql"]
     assert found["dimensions"] == "customer 25, store 4, sales_team 10, product 8, every key once"
     assert world.keys("") == []
+
+
+def test_settings_of_the_server_that_lose_commits_are_named_and_fail_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def commits() -> Finding:
+        return next(found for found in check_all(lambda: world.config) if found.name == "mysql commits")
+
+    assert "innodb_flush_log_at_trx_commit=1" in commits().detail
+    assert not commits().is_caution
+    world.as_root("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+    try:
+        found = commits()
+        assert (found.ok, found.is_caution) == (True, True)
+        assert found.detail == "innodb_flush_log_at_trx_commit=2: a crash loses the last commits"
+        monkeypatch.setattr("app.cli.app.configuration", lambda _env: world.config)
+        assert "warn  mysql commits  innodb_flush_log_at_trx_commit=2" in checked()
+    finally:
+        world.as_root("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+
+
+def checked() -> str:
+    """Return what `check` prints; nothing fails."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert cli.main(["check"]) == 0
+    return out.getvalue()
 
 
 def test_a_missing_privilege_fails_the_check_by_name(world: World) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from app.checks import Check, Finding, check_all, lines, look, raise_failures
+from app.checks.caution import Caution
 from app.checks.database import check_binlog
+from app.checks.durability import unsafe_settings
 from app.checks.grants import NEEDED
 from app.checks.machine import check_disk, check_java
 from app.checks.storage import check_condition, check_own, check_source
@@ -61,6 +63,36 @@ def fails(error: PipelineError) -> Check:
         raise error
 
     return Check(error.code.lower(), look)
+
+
+# Settings of MySQL that lose commits
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"innodb_flush_log_at_trx_commit": "1", "innodb_doublewrite": "ON", "log_bin": "ON", "sync_binlog": "1"}, []),
+        ({"innodb_flush_log_at_trx_commit": "1", "innodb_doublewrite": "DETECT_AND_RECOVER", "log_bin": "OFF", "sync_binlog": "0"}, []),
+        ({}, []),
+        ({"innodb_flush_log_at_trx_commit": "2"}, ["innodb_flush_log_at_trx_commit=2"]),
+        (
+            {"innodb_flush_log_at_trx_commit": "0", "innodb_doublewrite": "OFF"},
+            ["innodb_flush_log_at_trx_commit=0", "innodb_doublewrite=OFF"],
+        ),
+        ({"innodb_doublewrite": "DETECT_ONLY"}, ["innodb_doublewrite=DETECT_ONLY"]),
+        ({"log_bin": "ON", "sync_binlog": "1000"}, ["sync_binlog=1000"]),
+        ({"log_bin": "1", "sync_binlog": "0"}, ["sync_binlog=0"]),
+    ],
+    ids=["safe", "no log", "nothing shown", "flush once a second", "two at once", "torn pages", "log", "as a number"],
+)
+def test_a_setting_that_loses_commits_is_named(settings: dict[str, str], named: list[str]) -> None:
+    assert [found.split(":")[0] for found in unsafe_settings(settings)] == named
+
+
+def test_a_caution_is_no_failure() -> None:
+    (found,) = look([Check("mysql commits", lambda: Caution("innodb_doublewrite=OFF"))])
+    assert (found.ok, found.is_caution, found.detail) == (True, True, "innodb_doublewrite=OFF")
+    raise_failures([found])
 
 
 # How findings end a run

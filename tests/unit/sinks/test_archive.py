@@ -1,7 +1,7 @@
 """Moving a finished object: exactly the booked version, never over another object, safe to repeat after a crash."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from app.config.load import Config
 from app.ledger.records import SourceFile
 from app.s3.read import ObjectVersion
 from app.sinks import archive
-from app.sinks.archive import archive_due, archive_file
+from app.sinks.archive import archive_due, archive_file, find_archived, finish_move
 from tests.doubles import FakeLedger, FakeS3
 
 KEY = "sales_data/a.csv"
@@ -49,6 +49,46 @@ def test_another_object_in_the_archive_is_never_overwritten(config: Config, stra
     assert key == "sales_data_processed/2024-05-01/42-2/a.csv"
     found = client.objects["lake", TARGET]
     assert (found.etag, len(found.body)) == (stranger.etag, stranger.size)
+
+
+@pytest.mark.parametrize("prefix", ["sales_data_processed", "sales_data_error"], ids=["loaded", "rejected"])
+@pytest.mark.parametrize("days", [0, 1, 6])
+def test_an_object_that_the_ledger_thinks_is_in_its_place_is_found_in_the_archive(config: Config, prefix: str, days: int) -> None:
+    claimed = replace(FILE, state="CLAIMED", finished_at=None)
+    day = (datetime.now(UTC) - timedelta(days=days)).date()
+    key = f"{prefix}/{day}/42/a.csv"
+    assert find_archived(FakeS3.with_versions(replace(VERSION, key=key)), config, claimed) == key
+    # Beside another object that has taken the first place, as an id was handed out twice.
+    second = f"{prefix}/{day}/42-2/a.csv"
+    stranger = replace(VERSION, key=key, etag="e2")
+    assert find_archived(FakeS3.with_versions(stranger, replace(VERSION, key=second)), config, claimed) == second
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"etag": "e2"}, {"size": 4}, {"key": "sales_data_processed/{day}/43/a.csv"}, {"key": "sales_data_processed/2024-01-01/42/a.csv"}],
+    ids=["another content", "another size", "of another file", "long ago"],
+)
+def test_another_object_is_not_taken_for_a_missing_file(config: Config, other: dict[str, Any]) -> None:
+    day = str(datetime.now(UTC).date())
+    claimed = replace(FILE, state="CLAIMED", finished_at=None)
+    there = replace(VERSION, **({"key": f"sales_data_processed/{day}/42/a.csv"} | other))
+    assert find_archived(FakeS3.with_versions(replace(there, key=there.key.format(day=day))), config, claimed) is None
+
+
+def test_a_move_that_was_not_noted_is_noted_only_where_the_copy_is_there(config: Config) -> None:
+    moved = replace(FILE, origin=KEY)
+    ledger = FakeLedger()
+    assert finish_move(FakeS3.with_versions(replace(VERSION, key=TARGET)), config, ledger, moved)  # type: ignore[arg-type]
+    assert ledger.noted == [(42, TARGET, "e1")]
+    for client, file in (
+        (FakeS3(), moved),
+        (FakeS3.with_versions(replace(VERSION, key=TARGET)), replace(moved, finished_at=None)),
+        (FakeS3.with_versions(replace(VERSION, key=TARGET)), replace(moved, version=replace(VERSION, key=TARGET))),
+    ):
+        nothing = FakeLedger()
+        assert not finish_move(client, config, nothing, file)  # type: ignore[arg-type]
+        assert nothing.noted == []
 
 
 def test_a_version_that_is_gone_is_noted_as_not_moved(config: Config) -> None:
