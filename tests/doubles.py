@@ -427,9 +427,18 @@ class FakeLedger:
         self.operations = list(operations)
         self.asked_behind: list[int] = []
         self.ignored: list[dict[str, Ignored]] = []
+        self.retried = 0
+        self.refused: list[int] = []
         self.due = list(due)
         self.noted: list[tuple[int, str | None, str | None]] = []
         self.in_force = dict(in_force or {})
+
+    def retry_unreadable(self, limit: int) -> int:
+        self.retried += 1
+        return 0
+
+    def archive_refused(self, file_id: int) -> None:
+        self.refused.append(file_id)
 
     def record_ignored(self, found: Mapping[str, Ignored]) -> None:
         self.ignored.append(dict(found))
@@ -468,3 +477,62 @@ class FakeLedger:
 
     def files_in_force(self, digests: set[bytes], but: Collection[int]) -> dict[bytes, int]:
         return {digest: self.in_force[digest.decode()] for digest in digests if digest.decode() in self.in_force}
+
+
+class PliantS3:
+    """A client of one bucket whose every answer a test may replace: for servers that contradict themselves. Notes copies and deletions."""
+
+    def __init__(self, *versions: ObjectVersion, page: int = 2, fault: Exception | None = None) -> None:
+        self.objects = {version.key: version for version in versions}
+        self.page = page
+        self.fault = fault
+        # Refusals of copies and deletions alone, and what happens right before them.
+        self.faults: dict[str, Exception] = {}
+        self.before: dict[str, Callable[[], Any]] = {}
+        self.copied: list[dict[str, Any]] = []
+        self.deleted: list[dict[str, Any]] = []
+        self.pages: list[int] = []
+        self.bodies: dict[str, bytes] = {}
+
+    def list_objects_v2(self, *, Bucket: str, Prefix: str, StartAfter: str) -> dict[str, Any]:
+        if self.fault:
+            raise self.fault
+        found = [v for key, v in sorted(self.objects.items()) if key.startswith(Prefix) and key > StartAfter]
+        contents = [{"Key": v.key, "ETag": f'"{v.etag}"', "Size": v.size, "LastModified": v.last_modified} for v in found[: self.page]]
+        return {"Contents": contents, "IsTruncated": len(found) > self.page} if contents else {"IsTruncated": False}
+
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        if Key not in self.objects:
+            raise self.fault or refused(404, "404", "Not Found")
+        found = self.objects[Key]
+        return {"ETag": f'"{found.etag}"', "ContentLength": found.size, "LastModified": found.last_modified.replace(microsecond=0)}
+
+    def refuse(self, fault: Exception) -> Any:
+        raise fault
+
+    def _ask(self, name: str) -> None:
+        self.before.get(name, lambda: None)()
+        fault = self.fault or self.faults.get(name)
+        if fault:
+            raise fault
+
+    def get_object(self, *, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:
+        """The etag is the content here."""
+        if Key not in self.objects:
+            raise refused(404, "NoSuchKey")
+        return {"Body": io.BytesIO(self.bodies.get(Key, self.objects[Key].etag.encode().ljust(3)))}
+
+    def copy_object(self, **request: Any) -> dict[str, Any]:
+        self._ask("copy")
+        self.copied.append(request)
+        return {"CopyObjectResult": {"ETag": '"copied"'}}
+
+    def delete_object(self, **request: Any) -> None:
+        self._ask("delete")
+        self.deleted.append(request)
+
+    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:
+        self.pages.append(len(Delete["Objects"]))
+        for item in Delete["Objects"]:
+            self.objects.pop(item["Key"], None)
+        return {"Errors": [{"Key": "k", "Code": "AccessDenied", "Message": "no"}]} if self.fault else {}

@@ -10,7 +10,7 @@ import http.client
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,12 +19,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "expect"}
 PIECE = 256 << 10
 
+Headers = list[tuple[str, str]]
+
 
 @dataclass(frozen=True)
 class Request:
     """One request as it came in.
 
-    `key` is empty for requests about the bucket; `copied` is the key that a copy reads, `deleted` are those of a bulk delete.
+    `key` is empty for requests about the bucket; `copied` is the key that a copy reads, `deleted` are those of a bulk delete. The names of
+    `headers` are in small letters.
     """
 
     method: str
@@ -33,6 +36,7 @@ class Request:
     query: dict[str, str]
     copied: str | None = None
     deleted: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def text(self) -> str:
@@ -43,9 +47,10 @@ class Request:
 
 @dataclass
 class Fault:
-    """What to do to requests whose text matches: an error status, a delay, or an answer that ends too early.
+    """What to do to requests whose text matches: an error status, a delay, an answer that ends too early, or another answer.
 
-    `times` counts down; None: always.
+    `times` counts down; None: always. `when` says of a request that matches whether it is meant. `rewrite` changes headers and body of
+    the server's answer to a request.
     """
 
     pattern: str
@@ -54,6 +59,9 @@ class Fault:
     delay: float = 0.0
     cut_after: int | None = None
     times: int | None = None
+    message: str = "injected by the test"
+    when: Callable[[Request], bool] = lambda _request: True
+    rewrite: Callable[[Request, Headers, bytes], tuple[Headers, bytes]] | None = None
 
 
 @dataclass
@@ -80,7 +88,7 @@ class FaultProxy:
             if not self.allows(request):
                 return Fault("", status=403, code="AccessDenied")
             for fault in self.faults:
-                if re.search(fault.pattern, request.text) and fault.times != 0:
+                if fault.times != 0 and re.search(fault.pattern, request.text) and fault.when(request):
                     fault.times = None if fault.times is None else fault.times - 1
                     self.hits += 1
                     return fault
@@ -113,7 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self) -> None:
         body = self._body()
-        fault = self.proxy.due(self._request(body))
+        request = self._request(body)
+        fault = self.proxy.due(request)
         if fault is not None and fault.delay:
             time.sleep(fault.delay)
         if fault is not None and fault.status is not None:
@@ -127,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if name.lower() not in HOP_BY_HOP:
                     connection.putheader(name, value)
             connection.endheaders(body)
-            self._answer(connection.getresponse(), fault)
+            self._answer(request, connection.getresponse(), fault)
         except OSError:
             # The server is away: so are we, for this request.
             self.close_connection = True
@@ -153,10 +162,11 @@ class _Handler(BaseHTTPRequestHandler):
         source = self.headers.get("x-amz-copy-source")
         copied = unquote(source).lstrip("/").partition("/")[2] if source else None
         deleted = re.findall(r"<Key>(.*?)</Key>", (body or b"").decode(errors="replace")) if "delete" in query else []
-        return Request(self.command, bucket, key, query, copied, tuple(html.unescape(name) for name in deleted))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Request(self.command, bucket, key, query, copied, tuple(html.unescape(name) for name in deleted), headers)
 
     def _refuse(self, fault: Fault) -> None:
-        text = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>injected by the test</Message></Error>".encode()
+        text = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>".encode()
         self.send_response(fault.status or 500)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(text)))
@@ -164,7 +174,23 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    def _answer(self, response: http.client.HTTPResponse, fault: Fault | None) -> None:
+    def _answer_rewritten(self, request: Request, response: http.client.HTTPResponse, fault: Fault) -> None:
+        assert fault.rewrite is not None
+        headers, body = fault.rewrite(request, response.getheaders(), response.read())
+        self.send_response_only(response.status, response.reason)
+        for name, value in headers:
+            if name.lower() not in HOP_BY_HOP and (name.lower() != "content-length" or self.command == "HEAD"):
+                self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def _answer(self, request: Request, response: http.client.HTTPResponse, fault: Fault | None) -> None:
+        if fault is not None and fault.rewrite is not None:
+            self._answer_rewritten(request, response, fault)
+            return
         self.send_response_only(response.status, response.reason)
         has_length = response.getheader("Content-Length") is not None
         has_body = self.command != "HEAD" and response.status not in (204, 304)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from app.batch.context import Job
@@ -10,6 +11,8 @@ from app.ledger.operations import skip_files, successors
 from app.ledger.records import Attempt, FileState, OperationKind, Outcome
 from app.sinks.archive import find_archived, finish_move
 from app.source.presence import changed_files
+
+log = logging.getLogger(__name__)
 
 
 class InputChanged(TransientError):
@@ -20,17 +23,20 @@ class InputChanged(TransientError):
     cure = "nothing to do: the new version is loaded as a file of its own"
 
 
-def lose_files(job: Job, attempt: Attempt, lost: Mapping[int, FileState]) -> None:
-    """Take files out of the batch that were not there any more when they were read.
+def lose_files(job: Job, attempt: Attempt, lost: Mapping[int, FileState], why: Mapping[int, str]) -> None:
+    """Take files out of the batch that could not be read as booked, and say so.
 
     Raises:
         InputChanged: it is an operation, which starts over: the object may only have been moved by ourselves.
         RestoredLedger: an object has been archived, and the ledger does not know it.
     """
     _look_into_the_archive(job, attempt, lost)
-    job.ledger.drop_files(attempt, lost)
+    job.ledger.drop_files(attempt, lost, why)
+    for file in attempt.files:
+        if file.id in lost:
+            log.warning("file=%d key=%r is not loaded: %s, %s", file.id, file.key, lost[file.id], why[file.id])
     if attempt.operation is not None:
-        raise InputChanged(f"objects of files {sorted(lost)} were not where they were")
+        raise InputChanged(f"objects of files {sorted(lost)} could not be read as they were booked")
 
 
 def _look_into_the_archive(job: Job, attempt: Attempt, lost: Mapping[int, FileState]) -> None:
@@ -84,8 +90,7 @@ def check_inputs(job: Job, attempt: Attempt, outcome: Outcome) -> None:
     versions = [(file.id, file.version) for file in attempt.files if file.id in booked]
     # The archive of earlier batches goes on at the same time, with connections of its own from the same pool.
     threads = max(1, job.config.s3.max_connections - job.config.stream.archive_threads)
-    lost = changed_files(job.spark, versions, job.clients, threads)
-    if lost:
-        _look_into_the_archive(job, attempt, lost)
-        job.ledger.drop_files(attempt, lost)
-        raise InputChanged(f"files {sorted(lost)} changed before the commit")
+    changed = changed_files(job.spark, versions, job.clients, threads)
+    if changed:
+        lose_files(job, attempt, changed, dict.fromkeys(changed, "since it was read for this batch"))
+        raise InputChanged(f"files {sorted(changed)} changed before the commit")

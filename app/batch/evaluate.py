@@ -30,6 +30,7 @@ from app.batch.file_outcomes import (
     note_unusable,
     released_results,
 )
+from app.batch.refused import note_refused
 from app.batch.result import Evaluation
 from app.batch.rewrite import Undo, plan_rewrite, plan_undo
 from app.batch.stored_rows import read_waiting, stored_parts
@@ -148,6 +149,7 @@ def _take(
         undo=undo,
         rewrite=plan_rewrite(job, attempt, undo, dimensions),
         lost=dict(plan.lost),
+        why=dict(plan.why),
         loaded=tuple(census.facts),
         quarantine=tuple(QuarantinePart(attempt.planned_at.date(), reason, rows) for reason, rows in sorted(census.by_reason.items())),
         rejects=(*plan.rejects, *census.rejects(read, job.contract, bases)),
@@ -161,9 +163,14 @@ def _take(
 
 
 def _judge(job: Job, attempt: Attempt, scanned: Scanned, bases: LineBases, plan: Plan) -> bool:
-    """Find the files that are not loaded. Returns False when the frame holds rows of one, and the evaluation must start over."""
+    """Find the files that are not loaded. Returns False when the frame holds rows of one, and the evaluation must start over.
+
+    Raises:
+        S3Error: S3 refuses all files, and not these alone.
+        S3Unavailable: S3 gives no file, or did not give one of them this time.
+    """
     own = [file.id for file in attempt.files] if attempt.operation is not None else []
-    unusable = note_unusable(scanned.markers, plan)
+    unusable = note_refused(job, attempt, scanned.markers, plan) | note_unusable(scanned.markers, plan)
     if unusable and plan.forget_duplicates():
         return False
     out = unusable | note_duplicates(job.ledger, job.contract, scanned, plan, own)

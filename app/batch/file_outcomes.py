@@ -13,9 +13,12 @@ from app.ledger.ledger import Ledger
 from app.ledger.records import Attempt, Change, FileResult, FileState, Reject
 from app.model.tally import LOADED, PENDING, REJECTED
 from app.source.blocks import content_digests
+from app.source.ranges import FAULT, OBJECT_REFUSED, REFUSED
 from app.source.splits import OK, Marker
 
 LOST = {"OVERWRITTEN": FileState.OVERWRITTEN, "GONE": FileState.GONE}
+# S3 did not give the object: app.batch.refused decides what that means.
+REFUSALS = frozenset({OBJECT_REFUSED, REFUSED, FAULT})
 REJECT_RATIO = "REJECT_RATIO"
 
 
@@ -26,6 +29,7 @@ class Plan:
     whole: set[int] = field(default_factory=set)
     results: dict[int, FileResult] = field(default_factory=dict)
     lost: dict[int, FileState] = field(default_factory=dict)
+    why: dict[int, str] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     replaces_nothing: set[int] = field(default_factory=set)
     refreshed: bool = False
@@ -75,6 +79,7 @@ def note_unusable(markers: list[Marker], plan: Plan) -> set[int]:
         found.add(marker.file_id)
         if marker.outcome in LOST:
             plan.lost[marker.file_id] = LOST[marker.outcome]
+            plan.why[marker.file_id] = marker.detail or ""
         else:
             plan.results[marker.file_id] = FileResult(
                 marker.file_id, FileState.REJECTED, reason_code=marker.outcome, reason_detail=marker.detail

@@ -140,7 +140,7 @@ def _attempt_batch(job: Job, batch_id: int, cancel: threading.Event) -> int | No
         failpoint("after_scan")
         _go_on(cancel)
         if evaluation.lost:
-            lose_files(job, attempt, evaluation.lost)
+            lose_files(job, attempt, evaluation.lost, evaluation.why)
         outcome = evaluation.outcome()
         with step(attempt.batch_key, "plan", files=len(outcome.files), parts=len(outcome.facts)):
             job.ledger.plan_outcome(attempt, outcome)

@@ -41,6 +41,7 @@ class Evaluation:
     undo: Undo = NOTHING_UNDONE
     rewrite: Rewrite = NOTHING_REWRITTEN
     lost: dict[int, FileState] = field(default_factory=dict)
+    why: dict[int, str] = field(default_factory=dict)
     loaded: tuple[FactPart, ...] = ()
     quarantine: tuple[QuarantinePart, ...] = ()
     rejects: tuple[Reject, ...] = ()

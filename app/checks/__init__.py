@@ -15,7 +15,7 @@ from app.checks.caution import Caution
 from app.config.load import Config, describe
 from app.config.reading import show_path
 from app.contract.contract import load_contract
-from app.errors import CheckFailed, PipelineError, TransientError, printable
+from app.errors import CheckFailed, PipelineError, S3Error, S3Unavailable, TransientError, printable
 from app.mysql.bucket_table import with_bucket
 
 __all__ = ["Check", "Finding", "check_all", "checks_of", "look", "machine_checks", "raise_failures"]
@@ -152,6 +152,10 @@ def _look(check: Check) -> Finding:
     try:
         detail = check.look()
         return Finding(check.name, str(detail), is_caution=isinstance(detail, Caution))
+    except S3Unavailable as exc:
+        # Under a running stream a bucket that is missing may come back; here its name may be wrong.
+        error = S3Error(exc.what) if " NoSuchBucket" in exc.what else exc
+        return Finding(check.name, str(error), error)
     except PipelineError as exc:
         return Finding(check.name, str(exc), exc)
 

@@ -19,7 +19,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     # D on the ledger's history is for `clean`, which removes what is old and does not count.
     **dict.fromkeys(("file_operation", "operation_file", "file_withdrawal"), (S, I, U, D)),
     **dict.fromkeys(("micro_batch", "batch_attempt", "source_file"), (S, I, U, D)),
-    "operation_partition": (S, I, D),
+    **dict.fromkeys(("operation_partition", "file_return"), (S, I, D)),
     **dict.fromkeys(("fact_part", "quarantine_part", "pending_part"), (S, I, U, D)),
     **dict.fromkeys(("stage_file", "file_reject", "file_warning", "file_header", "pending_key", "ignored_object"), (S, I, D)),
     "batch_file": (S, I, U, D),

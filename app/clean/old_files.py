@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from app.clean.sweep import Removal, Sweep
 from app.ledger.operations import marks
 from app.mysql.database import Row, Tx
-from app.s3.read import ObjectVersion, head, is_same_version
+from app.s3.read import ObjectVersion, Seen, look
 from app.views.text import printable
 
 PAGE = 200
 # What is known of a file, beside its own row.
-TABLES = ("file_reject", "file_warning", "file_header", "file_withdrawal", "operation_file", "batch_file")
+TABLES = ("file_reject", "file_warning", "file_header", "file_withdrawal", "operation_file", "batch_file", "file_return")
 # No operation is about it, or was lately; its mended rows are deleted; and the quarantine holds no row that only names its id.
 FORGOTTEN = (
     "f.in_force = 0 AND f.state NOT IN ('DISCOVERED', 'CLAIMED') AND f.archive_due = 0 AND f.archived_key IS NULL AND f.bucket = %s"
@@ -53,10 +53,9 @@ def old_files(sweep: Sweep) -> Iterator[Removal]:
 
 def _is_in_source(sweep: Sweep, row: Row) -> bool:
     key = bytes(row["object_key"]).decode()
-    found = head(sweep.client, sweep.bucket, key)
     modified: datetime = row["last_modified"]
     booked = ObjectVersion(sweep.bucket, key, row["etag"], int(row["size_bytes"]), modified.replace(tzinfo=UTC))
-    return found is not None and is_same_version(found, booked)
+    return look(sweep.client, booked) is Seen.SAME
 
 
 def _forget(sweep: Sweep, args: Sequence[object], ids: Sequence[int]) -> Counter[int]:

@@ -246,6 +246,10 @@ def print_status(found: dict[str, Any]) -> None:
         print(printable(f"operation {one['id']} {one['kind']} was given up: {one['detail']}"))
     for one in found["ignored_objects"]:
         print(f"{one['objects']} objects are not loaded by the rule {one['rule']}, first of them {printable(one['example'])}")
+    if found.get("unreadable_files"):
+        console.print(f"{found['unreadable_files']} files are refused by S3 and stay in place: ./spark-submit.sh files --state UNREADABLE")
+    if found.get("archive_refused"):
+        console.print(f"{found['archive_refused']} loaded files stay in the source prefix, as S3 refuses their move: see the log")
     for rule, count in found["warnings"].items():
         console.print(f"{count} accepted rows break the rule {rule}")
     for key in found["pending_keys"]:

@@ -132,6 +132,7 @@ def story_lines(story: FileStory, touched: Touched | None, limit: int) -> Iterat
         "warnings", [f"{row['rule']}: {row['rows']} rows, the first in line {row['first_line']}" for row in story.warnings], limit
     )
     yield from _list("waits for", [f"{row['dimension']} {row['key']}: {row['rows']} rows" for row in story.waits_for], limit)
+    yield from _list("listed again", [_return(row) for row in story.returns], limit)
     yield from _list("withdrawn", [_withdrawal(row) for row in story.withdrawals], limit)
     yield from _list("earlier versions of this key", [_version(row) for row in story.earlier], limit)
     yield from _list("later versions of this key", [_version(row) for row in story.later], limit)
@@ -184,6 +185,10 @@ def _reason(row: dict[str, Any]) -> str:
     where = f", the first in line {row['first_line']}" if row["first_line"] is not None else ""
     column = f" {row['first_column']}{value}" if row["first_column"] else value
     return f"{row['reason']}: {row['rows']} rows{where}{':' if column else ''}{column}"
+
+
+def _return(row: dict[str, Any]) -> str:
+    return f"{_time(row['at'])}, until then {row['state']} for batch {row['batch']}"
 
 
 def _withdrawal(row: dict[str, Any]) -> str:

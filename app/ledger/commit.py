@@ -41,7 +41,8 @@ def book_files(tx: Tx, attempt: Attempt, outcome: Outcome) -> None:
         " SET f.state = s.state, f.in_force = IF(s.state = 'COMMITTED', 1, 0), f.reason_code = s.reason_code,"
         " f.reason_detail = s.reason_detail,"
         " f.rows_read = s.rows_read, f.rows_loaded = s.rows_loaded, f.rows_rejected = s.rows_rejected, f.rows_pending = s.rows_pending,"
-        f" f.content_digest = s.content_digest, f.finished_at = UTC_TIMESTAMP(6), f.archive_due = IF(s.state IN ({moved}), 1, 0)"
+        f" f.content_digest = s.content_digest, f.finished_at = UTC_TIMESTAMP(6), f.retry_at = NULL,"
+        f" f.archive_due = IF(s.state IN ({moved}), 1, 0)"
         " WHERE s.batch_key = %s AND f.batch_id = %s AND f.state = 'CLAIMED'"
         " AND s.rows_read = s.rows_loaded + s.rows_rejected + s.rows_pending",
         (attempt.batch_key, attempt.batch_id),

@@ -92,10 +92,12 @@ def _read_anew(tx: Tx, attempt: Attempt, file_ids: list[int]) -> int:
     _forget_findings(tx, attempt, file_ids)
     anew = f"s.state NOT IN ('{Change.RELEASED}', '{Change.MENDED}')"
     _remember_readers(tx, attempt, anew)
-    # A file that is loaded now leaves the error prefix, and the other way round. Before the states change, as it compares them.
+    # A file that is loaded now leaves the error prefix, and the other way round; one that could not be read so far leaves the source
+    # prefix. Before the states change, as it compares them.
     tx.execute(
-        f"UPDATE stage_file s STRAIGHT_JOIN source_file f ON f.id = s.file_id SET f.archive_due = 1 WHERE s.batch_key = %s AND {anew}"
-        f" AND s.state IN ({MOVED}) AND (f.state IN ({PROCESSED})) <> (s.state IN ({PROCESSED}))",
+        f"UPDATE stage_file s STRAIGHT_JOIN source_file f ON f.id = s.file_id SET f.archive_due = 1, f.retry_at = NULL"
+        f" WHERE s.batch_key = %s AND {anew} AND s.state IN ({MOVED})"
+        f" AND ((f.state IN ({PROCESSED})) <> (s.state IN ({PROCESSED})) OR f.state NOT IN ({MOVED}))",
         (attempt.batch_key,),
     )
     return tx.execute(

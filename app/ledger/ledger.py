@@ -6,7 +6,9 @@ Each method is one transaction; the writing ones first prove our epoch. Work is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from app.ledger import attempt_plan, claims, duplicates, isolate, operations
@@ -17,6 +19,8 @@ from app.ledger.records import Attempt, FileState, Ignored, Outcome, SourceFile,
 from app.ledger.restore_guard import NotedOperation
 from app.mysql.database import Database, Row, Tx
 from app.s3.read import ObjectVersion
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -58,9 +62,27 @@ class Ledger:
     # -- discovery and planning (the planner process) ---------------------------------------------------------------
 
     def discover(self, versions: Sequence[ObjectVersion]) -> int:
-        """Insert the object versions that the ledger does not know yet. Returns how many are new."""
+        """Insert the object versions that the ledger does not know yet, and discover those again that it took for lost.
+
+        Returns how many files there are to claim more than before.
+        """
         by_identity = {identity_of(version): version for version in versions}
-        return self.write(lambda tx: claims.insert_new(tx, by_identity)) if by_identity else 0
+        found = self.write(lambda tx: claims.insert_new(tx, by_identity)) if by_identity else claims.Discovered()
+        if found.back:
+            log.warning("files=%s are listed again that seemed to be missing or overwritten: they are loaded now", found.back)
+        if found.strays:
+            log.warning("files=%s are finished and still lie in the source prefix: they are moved away again", found.strays)
+        return found.new + len(found.back)
+
+    def retry_unreadable(self, limit: int) -> int:
+        """Discover UNREADABLE files again whose pause is over, at most `limit`. Returns how many."""
+        if not self._has_some("source_file WHERE state = 'UNREADABLE' AND retry_at <= UTC_TIMESTAMP(6)"):
+            return 0
+        return len(self.write(lambda tx: claims.retry_unreadable(tx, limit)))
+
+    def retry_now(self) -> None:
+        """End the pause of every file that was refused, and of every refused move to the archive."""
+        self.write(claims.retry_now)
 
     def claimable(self, max_files: int) -> tuple[int, int]:
         """Count the discovered files (up to `max_files`) and their bytes."""
@@ -147,9 +169,13 @@ class Ledger:
         """Return the earlier versions, in force, of the keys of files, with their contents."""
         return self.db.single(lambda tx: operations.earlier_versions(tx, file_ids))
 
-    def drop_files(self, attempt: Attempt, states: Mapping[int, FileState]) -> None:
-        """Take files whose booked version is no longer there (OVERWRITTEN, GONE) out of a batch; nothing of them is loaded."""
-        self.write(lambda tx: claims.drop_files(tx, attempt, states))
+    def has_loaded(self) -> bool:
+        """Tell whether any file was ever loaded."""
+        return self._has_some("source_file WHERE state = 'COMMITTED'")
+
+    def drop_files(self, attempt: Attempt, states: Mapping[int, FileState], why: Mapping[int, str] = MappingProxyType({})) -> None:
+        """Take files that cannot be read as booked out of a batch; nothing of them is loaded. `why` is what S3 said of those it refuses."""
+        self.write(lambda tx: claims.drop_files(tx, attempt, states, why))
 
     def plan_outcome(self, attempt: Attempt, outcome: Outcome) -> None:
         """Write down what the attempt is about to create on S3 and in the final transaction, so that leftovers are known by name."""
@@ -281,13 +307,26 @@ class Ledger:
     # -- archive ----------------------------------------------------------------------------------------------------
 
     def archive_due(self, limit: int) -> list[SourceFile]:
-        """Return finished files whose object still waits to be moved, oldest first."""
-        sql = f"SELECT {operations.PLACE} FROM source_file f WHERE f.archive_due = 1 ORDER BY f.id LIMIT %s"
-        found = [operations.current_object(row) for row in self.db.single(lambda tx: tx.rows(sql, (limit,)))]
+        """Return finished files whose object still waits to be moved, oldest first; then those whose refused move may be tried again."""
+        due = "SELECT id FROM source_file WHERE archive_due = 1 AND retry_at"
+        sql = (
+            f"SELECT {operations.PLACE} FROM (({due} IS NULL ORDER BY id LIMIT %s)"
+            f" UNION ALL ({due} <= UTC_TIMESTAMP(6) ORDER BY retry_at LIMIT %s)) d STRAIGHT_JOIN source_file f ON f.id = d.id LIMIT %s"
+        )
+        found = [operations.current_object(row) for row in self.db.single(lambda tx: tx.rows(sql, (limit, limit, limit)))]
         if found:
             # The originals are about to be removed.
             self.prove()
         return found
+
+    def has_unarchived(self) -> bool:
+        """Tell whether any finished file still waits for its move to the archive, refused ones included."""
+        return self._has_some("source_file WHERE archive_due = 1")
+
+    def archive_refused(self, file_id: int) -> None:
+        """Note that S3 refuses the move of an object: it stays due, and is tried again after a pause that grows."""
+        sql = f"UPDATE source_file SET retry_at = UTC_TIMESTAMP(6) + INTERVAL {claims.PAUSE} SECOND, retries = retries + 1 WHERE id = %s"
+        self.write(lambda tx: tx.execute(f"{sql} AND archive_due = 1", (file_id,)))
 
     def archived(self, file_id: int, key: str | None, etag: str | None) -> None:
         """Note that an object has been moved to `key`; None when its version was no longer there to be moved.
@@ -297,7 +336,7 @@ class Ledger:
         """
         # One statement with the proof of our epoch in it, as every object has one of its own.
         sql = (
-            "UPDATE source_file SET archive_due = 0, archived_at = IF(%s IS NULL, NULL, UTC_TIMESTAMP(6)),"
+            "UPDATE source_file SET archive_due = 0, retry_at = NULL, archived_at = IF(%s IS NULL, NULL, UTC_TIMESTAMP(6)),"
             " archived_key = %s, archived_etag = %s WHERE id = %s AND (SELECT epoch FROM stream_owner WHERE id = 1) = %s"
         )
         encoded = key.encode() if key else None

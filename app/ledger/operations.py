@@ -6,6 +6,7 @@ Every function runs inside a transaction. A request needs no epoch: it only asks
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 
 from app.ledger.records import Attempt, FileState, LivePart, Operation, OperationKind, SourceFile
@@ -26,8 +27,8 @@ PLACE = (
     "f.id, f.bucket, f.object_key, f.etag, f.version_id, f.size_bytes, f.last_modified, f.state, f.finished_at,"
     " f.archived_key, f.archived_etag"
 )
-# Only what stands in the archive, or still waits for its move, can be read again.
-HAS_OBJECT = "(f.archived_key IS NOT NULL OR f.archive_due = 1)"
+# What stands in the archive, still waits for its move, or could not be read where it was dropped, can be tried again.
+HAS_OBJECT = "(f.archived_key IS NOT NULL OR f.archive_due = 1 OR f.state IN ('GONE', 'OVERWRITTEN', 'UNREADABLE'))"
 FINAL = f"f.state NOT IN ('{FileState.DISCOVERED}', '{FileState.CLAIMED}')"
 # It was not loaded because its content counted by another file, and nobody has retracted it since.
 IS_SKIPPED = (
@@ -99,17 +100,20 @@ def _files(tx: Tx, operation_id: int, condition: str) -> list[Row]:
 
 def current_object(row: Row) -> SourceFile:
     """Return a file with its object where it lies by now: in the archive, or still in the source prefix."""
-    dropped = bytes(row["object_key"]).decode()
-    is_archived = row["archived_key"] is not None
-    version = ObjectVersion(
+    dropped = ObjectVersion(
         bucket=row["bucket"],
-        key=bytes(row["archived_key"]).decode() if is_archived else dropped,
-        etag=row["archived_etag"] if is_archived else row["etag"],
+        key=bytes(row["object_key"]).decode(),
+        etag=row["etag"],
         size=int(row["size_bytes"]),
-        last_modified=NOT_NOTED if is_archived else row["last_modified"].replace(tzinfo=UTC),
-        version_id=None if is_archived else row["version_id"],
+        last_modified=row["last_modified"].replace(tzinfo=UTC),
+        version_id=row["version_id"],
     )
-    return SourceFile(int(row["id"]), version, row["state"], row["finished_at"], origin=dropped)
+    if row["archived_key"] is None:
+        return SourceFile(int(row["id"]), dropped, row["state"], row["finished_at"], origin=dropped.key)
+    archived = replace(
+        dropped, key=bytes(row["archived_key"]).decode(), etag=row["archived_etag"], last_modified=NOT_NOTED, version_id=None
+    )
+    return SourceFile(int(row["id"]), archived, row["state"], row["finished_at"], origin=dropped.key, dropped=dropped)
 
 
 def _mended_object(row: Row) -> SourceFile:

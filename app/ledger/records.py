@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FileState(StrEnum):
-    """States of a source file; the last six are final."""
+    """States of a source file. UNREADABLE is tried again; OVERWRITTEN and GONE when a listing shows the file again; the others stay."""
 
     DISCOVERED = "DISCOVERED"
     CLAIMED = "CLAIMED"
@@ -29,9 +29,10 @@ class FileState(StrEnum):
     FAILED = "FAILED"
     OVERWRITTEN = "OVERWRITTEN"
     GONE = "GONE"
+    UNREADABLE = "UNREADABLE"
 
 
-# What no longer is in the source prefix as booked has nothing to be moved.
+# Whose object was not read stays where it is, or is not there to be moved.
 MOVED_STATES = (FileState.COMMITTED, FileState.REJECTED, FileState.DUPLICATE, FileState.FAILED)
 
 
@@ -68,13 +69,21 @@ class Ignored:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One object version as the ledger knows it. `origin` is the key it was dropped under, where the object has been moved since."""
+    """One object version as the ledger knows it.
+
+    Attributes:
+        origin: the key it was dropped under, where the object has been moved since.
+        retries: how often its object could not be read.
+        dropped: the object version as it was dropped, where the object has been moved since.
+    """
 
     id: int
     version: ObjectVersion
     state: str = FileState.CLAIMED
     finished_at: datetime | None = None
     origin: str | None = None
+    retries: int = 0
+    dropped: ObjectVersion | None = None
 
     @property
     def key(self) -> str:

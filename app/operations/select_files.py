@@ -22,6 +22,7 @@ _FILE = (
     "SELECT f.id, f.object_key, f.state, f.in_force, f.size_bytes, f.rows_loaded, f.rows_pending, f.archived_key, f.archived_at,"
     f" f.archive_due, f.batch_id, {IS_SKIPPED} AS is_skipped FROM source_file f"
 )
+NOT_READ = (FileState.GONE, FileState.OVERWRITTEN, FileState.UNREADABLE)
 # Names in one refusal.
 SHOWN = 10
 
@@ -95,7 +96,9 @@ def _matching(db: Database, config: Config, kind: OperationKind, choice: Choice)
     # What somebody took out or replaced comes back only when it is asked for by name.
     counting = f"(f.in_force = 1 OR ({IS_SKIPPED}))" if kind == OperationKind.RETRACT else "(f.in_force = 1 OR f.state <> 'COMMITTED')"
     condition, values = matching(choice, config.s3.source_prefix)
-    sql = f"{_FILE} WHERE {counting} AND f.state NOT IN ('DISCOVERED', 'CLAIMED') AND {condition} ORDER BY f.id"
+    # Of what was deleted or overwritten before it was loaded there is nothing to read, unless somebody knows better.
+    never = "('DISCOVERED', 'CLAIMED', 'GONE', 'OVERWRITTEN')"
+    sql = f"{_FILE} WHERE {counting} AND f.state NOT IN {never} AND {condition} ORDER BY f.id"
     return db.run(lambda tx: tx.rows(sql, values))
 
 
@@ -105,6 +108,9 @@ def _obstacle(kind: OperationKind, row: Row, later: int | None) -> str | None:
         return f"is {row['state']}: it is not loaded yet"
     if kind == OperationKind.RETRACT:
         return None if row["in_force"] or row["is_skipped"] else f"does not count in the marts ({row['state']})"
+    if row["state"] in NOT_READ:
+        # It lies, or lay, where it was dropped: the replay finds out.
+        return None
     if row["archived_key"] is None and not row["archive_due"]:
         if row["archived_at"] is not None:
             return "has no object any more: clean has deleted it from the archive"

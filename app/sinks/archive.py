@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from app.config.load import Config
-from app.errors import LedgerError, TransientError
+from app.errors import LedgerError, S3Error, TransientError
 from app.failpoints import failpoint
 from app.ledger.ledger import Ledger
 from app.ledger.records import FileState, SourceFile
-from app.s3.read import ObjectVersion, S3Client, head
-from app.s3.write import copy_version, delete_version
+from app.s3.read import ObjectVersion, S3Client, listed
+from app.s3.write import copy_version, delete_version, have_same_bytes
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,11 @@ def archive_file(client: S3Client, config: Config, ledger: Ledger, file: SourceF
     """
     target, copied = _free_target(client, config, file)
     if target == file.version.key:
-        # A file that changed its state twice before its object was moved is where it belongs.
-        ledger.archived(file.id, target, file.version.etag)
+        # It is where it belongs: its state changed twice before it was moved, or its original came back after it was.
+        etag = copied.etag if copied else file.dropped and copy_version(client, file.dropped, target)
+        if etag and file.dropped:
+            delete_version(client, file.dropped)
+        ledger.archived(file.id, target, etag or file.version.etag)
         return True
     etag = copied.etag if copied else copy_version(client, file.version, target)
     if etag is None:
@@ -67,13 +70,32 @@ def _free_target(client: S3Client, config: Config, file: SourceFile) -> tuple[st
     """Return where the object goes, and the copy that an interrupted move left there; another object is never overwritten."""
     for number in range(1, MOST_TARGETS + 1):
         target = target_key(config, file, number)
-        there = head(client, file.version.bucket, target)
-        if there is None or _is_copy(there, file):
+        # By a listing: a HEAD cannot tell a key that is free from a bucket that is missing for a moment.
+        there = listed(client, file.version.bucket, target)
+        if there is None or _is_copy(client, there, file):
             return target, there
     raise LedgerError(f"s3://{file.version.bucket}/{target_key(config, file)} is taken by another object", cure="clean up the archive")
 
 
-def _is_copy(there: ObjectVersion, file: SourceFile) -> bool:
+def _is_copy(client: S3Client, there: ObjectVersion, file: SourceFile) -> bool:
+    """Tell whether an object in the archive is the copy that an interrupted move of this file has left.
+
+    A copy has another etag than its original where either was uploaded in parts, and on servers whose etags do not follow the bytes
+    (SSE-KMS is one): there the bytes themselves are compared.
+    """
+    if there.size != file.version.size:
+        return False
+    if there.etag == file.version.etag:
+        return True
+    same = have_same_bytes(client, file.version, there)
+    if same is not None:
+        return same
+    # The original is gone already. Our copy was made after the file was finished; what a restored ledger finds there under an id that
+    # it hands out again is older.
+    return file.finished_at is not None and there.last_modified >= file.finished_at.replace(microsecond=0, tzinfo=UTC)
+
+
+def _has_its_etag(there: ObjectVersion, file: SourceFile) -> bool:
     if there.size != file.version.size:
         return False
     if "-" not in there.etag and "-" not in file.version.etag:
@@ -96,10 +118,10 @@ def find_archived(client: S3Client, config: Config, file: SourceFile) -> str | N
         for state in (FileState.COMMITTED, FileState.REJECTED):
             moved = replace(file, state=state, finished_at=day)
             for number in range(1, MOST_TARGETS + 1):
-                there = head(client, file.version.bucket, target_key(config, moved, number))
+                there = listed(client, file.version.bucket, target_key(config, moved, number))
                 if there is None:
                     break
-                if _is_copy(there, moved):
+                if _has_its_etag(there, moved):
                     return there.key
     return None
 
@@ -112,7 +134,7 @@ def finish_move(client: S3Client, config: Config, ledger: Ledger, file: SourceFi
 
 
 def archive_due(client: S3Client, config: Config, ledger: Ledger, wanted: Callable[[], bool]) -> int:
-    """Move what is due, several at a time, while `wanted()`. A move that fails Transiently stays due. Returns how many moved."""
+    """Move what is due, several at a time, while `wanted()`. A move that fails or is refused stays due. Returns how many moved."""
     moved = 0
     with ThreadPoolExecutor(config.stream.archive_threads, thread_name_prefix="archive") as pool:
         while (due := ledger.archive_due(QUEUE_PAGE)) and wanted():
@@ -128,5 +150,10 @@ def _archive_or_leave(client: S3Client, config: Config, ledger: Ledger, file: So
         archive_file(client, config, ledger, file)
     except TransientError as exc:
         log.warning("archive file=%d key=%r stays due: %s", file.id, file.version.key, exc)
+        return False
+    except S3Error as exc:
+        # It is loaded and counts; only its move is refused, and others need not be.
+        log.warning("archive file=%d key=%r stays due, its move is refused: %s", file.id, file.version.key, exc)
+        ledger.archive_refused(file.id)
         return False
     return True

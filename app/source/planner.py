@@ -20,13 +20,17 @@ from app.ledger.ownership import owners_database
 from app.ledger.records import Ignored
 from app.lifeline import follow_jvm
 from app.mysql.bucket_table import with_bucket
-from app.s3.read import ObjectVersion, list_page, make_client
+from app.s3.read import Listing, ObjectVersion, make_client
 from app.source.done_markers import DoneMarkers
 from app.source.ignored_keys import NO_DONE_MARKER, TOO_YOUNG, UNREMARKABLE, NameRules
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
+
+# How often the planner looks for refused files whose pause is over, and most of them that it takes at a time.
+RETRY_LOOK_SECONDS = 5.0
+RETRY_FILES = 200
 
 
 class Pages(Protocol):
@@ -40,7 +44,15 @@ class Pages(Protocol):
 class Planner:
     """Plans one micro-batch at a time: what is claimable first, then what a listing adds."""
 
-    def __init__(self, config: Config, ledger: Ledger, pages: Pages, clock: Clock, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        pages: Pages,
+        clock: Clock,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.config = config
         self.ledger = ledger
         self.pages = pages
@@ -56,10 +68,14 @@ class Planner:
         # What the walk that is under way has passed over, by rule, and what the last whole one had.
         self._passed: dict[str, Ignored] = {}
         self._passed_before: dict[str, Ignored] | None = None
+        self.monotonic = monotonic
+        self._retry_look_at = monotonic()
 
     def freeze(self) -> None:
         """List everything that is there now, and nothing after that; empty objects get the time to settle."""
         self._is_unsettled = False
+        while self.ledger.retry_unreadable(RETRY_FILES):
+            pass
         for _ in self._listing():
             pass
         if self._is_unsettled:
@@ -105,6 +121,9 @@ class Planner:
 
     def _listing(self) -> Iterator[int]:
         """Walk the whole prefix once, beginning where the last walk stopped; yield the new files of each page."""
+        if self.monotonic() >= self._retry_look_at:
+            self._retry_look_at = self.monotonic() + RETRY_LOOK_SECONDS
+            self.ledger.retry_unreadable(RETRY_FILES)
         began_after, wrapped = self._resume_after, False
         while True:
             if not self._resume_after:
@@ -180,8 +199,5 @@ def open_planner(env: str, conf_dir: Path, epoch: int) -> Planner:
 def planner_of(config: Config, ledger: Ledger) -> Planner:
     """Build a planner on real S3 and the real clock."""
     client = make_client(config.s3)
-
-    def pages(*, start_after: str) -> tuple[list[ObjectVersion], bool]:
-        return list_page(client, config.s3.bucket, config.s3.source_prefix, start_after=start_after)
-
-    return Planner(config, ledger, pages, lambda: datetime.now(UTC))
+    pages = Listing(client, config.s3.bucket, config.s3.source_prefix)
+    return Planner(config, ledger, pages.page, lambda: datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""Are the objects of a batch still the versions that were read? One HEAD each, by as many cores as there are."""
+"""Are the objects of a batch still the versions that were read? One HEAD each, by as many cores as there are; more where it is in doubt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from app.ledger.records import FileState
-from app.s3.read import ObjectVersion, head, is_same_version
+from app.s3.read import ObjectVersion, Seen, look_twice
 from app.spark.map_in_arrow import map_in_arrow
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class Look:
 
 def _changed(client: S3Client, versions: Versions, threads: int) -> list[tuple[int, FileState]]:
     with ThreadPoolExecutor(threads, thread_name_prefix="look") as pool:
-        seen = list(pool.map(lambda one: head(client, one[1].bucket, one[1].key), versions))
+        seen = list(pool.map(lambda one: look_twice(client, one[1]), versions))
     return [
-        (file_id, FileState.GONE if now is None else FileState.OVERWRITTEN)
-        for (file_id, version), now in zip(versions, seen, strict=True)
-        if now is None or not is_same_version(now, version)
+        (file_id, FileState.GONE if now is Seen.MISSING else FileState.OVERWRITTEN)
+        for (file_id, _), now in zip(versions, seen, strict=True)
+        if now is not Seen.SAME
     ]

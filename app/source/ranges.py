@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop
 
 from app.errors import S3Error, S3Unavailable
 from app.parsing.preamble import GZIP_MAGIC, UNREADABLE
-from app.s3.read import status_of, translated
+from app.s3.read import NOT_NOTED, ClientError, ObjectVersion, Seen, code_of, is_missing_key, look_twice, status_of, translated
 from app.source.splits import ScanFile
 
 if TYPE_CHECKING:
@@ -22,6 +22,25 @@ else:
 
 OVERWRITTEN = "OVERWRITTEN"
 GONE = "GONE"
+# S3 refuses the object: for what the object is (archived, under a key of its own), or for a reason that may be the prefix's.
+OBJECT_REFUSED = "OBJECT_REFUSED"
+REFUSED = "REFUSED"
+# S3 did not give the object, however often it was asked; it says neither that it is missing nor that it may not be read.
+FAULT = "FAULT"
+# Refusals that are about who asks, and not about what.
+OF_THE_CALLER = frozenset(
+    {
+        "AllAccessDisabled",
+        "AuthorizationHeaderMalformed",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "PermanentRedirect",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
 # On top of the client's own attempts at each request.
 ATTEMPTS = 4
 # An S3 that is silent for so long is left to the batch, and to the run, which try again for stream.retry_seconds.
@@ -65,8 +84,9 @@ class RangeReader:
         """Return the next bytes, at most `size`, and none only at the object's end.
 
         Raises:
-            FileLost: the object is gone or is no longer the booked version.
-            S3Unavailable: S3 stays out of reach.
+            FileLost: the object is gone, or is no longer the booked version.
+            S3Unavailable: S3 stays out of reach, or refuses the booked version although it is there.
+            S3Error: S3 refuses to give it; `refusal_of` tells whether that may be the object's doing.
         """
         policy = Retrying(
             retry=retry_if_exception_type(S3Unavailable),
@@ -112,15 +132,54 @@ class RangeReader:
             with translated(target):
                 answer = self._client.get_object(Bucket=self._file.bucket, Key=self._file.key, IfMatch=self._file.etag, **part)
         except S3Error as exc:
-            cause: Any = exc.__cause__
-            status = status_of(cause) if hasattr(cause, "response") else 0
-            if status == 404:
-                raise FileLost(GONE, "the object is no longer there") from exc
-            if status in (412, 416):
-                raise FileLost(OVERWRITTEN, "the object is no longer the booked version") from exc
+            if isinstance(exc.__cause__, ClientError):
+                self._judge(target, exc, exc.__cause__)
             raise
+        shown = answer.get("ETag", self._file.etag).removeprefix("W/").strip('"')
+        if shown != self._file.etag:
+            # The server ignores If-Match, or has another ETag here than in its listing.
+            answer["Body"].close()
+            self._look_again(target, f"GET answers with the etag {shown}, not {self._file.etag}")
         self._body = answer["Body"]
         self._body_end = end
+
+    def _judge(self, target: str, error: S3Error, cause: ClientError) -> None:
+        """Find out whether a refusal says that the object is gone.
+
+        Raises:
+            FileLost: the object is gone, or is another version by now.
+            S3Unavailable: the booked version is there all the same, or S3 does not say what is missing.
+        """
+        if status_of(cause) in (412, 416) or is_missing_key(cause):
+            self._look_again(target, f"GET answers {status_of(cause)} {code_of(cause)}")
+        if status_of(cause) == 404:
+            raise S3Unavailable(f"{error.what} (which does not say that the object is missing)") from error
+
+    def _look_again(self, target: str, what: str) -> None:
+        """Believe that the booked version is gone only when it is.
+
+        Raises:
+            FileLost: it is gone, or another version is in its place.
+            S3Unavailable: it is still there.
+        """
+        seen = look_twice(self._client, ObjectVersion(self._file.bucket, self._file.key, self._file.etag, self._file.size, NOT_NOTED))
+        if seen is Seen.MISSING:
+            raise FileLost(GONE, "the object is no longer there")
+        if seen is Seen.OTHER:
+            raise FileLost(OVERWRITTEN, "the object is no longer the booked version")
+        raise S3Unavailable(
+            f"{target}: {what}, although HEAD and listing show the booked version",
+            cure="the job tries again by itself; if it stays so, see what ./spark-submit.sh check says of this server",
+        )
+
+
+def refusal_of(error: S3Error) -> str | None:
+    """Return OBJECT_REFUSED or REFUSED for a refusal that may be about the object; None for one that is about who asks."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError) or code_of(cause) in OF_THE_CALLER:
+        return None
+    is_encrypted = status_of(cause) == 400 and "Server Side Encryption" in error.what
+    return OBJECT_REFUSED if is_encrypted or code_of(cause) == "InvalidObjectState" else REFUSED
 
 
 def unzipped(chunks: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:

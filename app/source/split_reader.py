@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from app.contract.columns import typed_schema, with_types
 from app.contract.contract import Contract
+from app.errors import S3Error, S3Unavailable
 from app.model.dimensions import known_field
 from app.parsing.preamble import CachedMatcher, FileFault, Matcher, Preamble, read_preamble
 from app.parsing.record_rules import Limits
 from app.parsing.records import RecordParser
 from app.parsing.rows import rows_schema
 from app.source.blocks import BlockHasher
-from app.source.ranges import FileLost, RangeReader, unzipped
+from app.source.ranges import FAULT, FileLost, RangeReader, refusal_of, unzipped
 from app.source.splits import Marker, Split, is_gzip_name
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ BATCH_BYTES = 8 << 20
 # Objects opened ahead of the parser, as an S3 round trip takes longer than parsing a small file, and their bytes.
 OPEN_AHEAD = 8
 AHEAD_BYTES = 16 << 20
+# After so many splits in a row that S3 did not give, it is S3 that is away. They were all opened at once: one costs as much time.
+MOST_FAULTS = OPEN_AHEAD
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class SplitReader:
 
         Raises:
             S3Unavailable: S3 stays out of reach.
-            S3Error: S3 refuses a request.
+            S3Error: S3 refuses the caller.
         """
         markers: list[Marker] = []
         waiting: list[pa.RecordBatch] = []
@@ -90,6 +93,8 @@ class SplitReader:
                 if count >= BATCH_ROWS or size >= BATCH_BYTES:
                     yield from self._typed(waiting)
                     waiting, count, size = [], 0, 0
+            if len(markers) >= MOST_FAULTS and all(marker.outcome == FAULT for marker in markers[-MOST_FAULTS:]):
+                raise S3Unavailable(markers[-1].detail or "")
         yield from self._typed(waiting)
         yield _marker_batch(markers, self.contract)
 
@@ -117,6 +122,8 @@ class SplitReader:
             return self._open_first(matcher, split, reader) if split.number == 0 else self._open_later(client, matcher, split, reader)
         except FileLost as lost:
             return _Opened(split, FileFault(lost.code, lost.detail), reader, BlockHasher(split))
+        except (S3Unavailable, S3Error) as exc:
+            return _Opened(split, FileFault(_code_of(exc), exc.what), reader, BlockHasher(split))
 
     def _open_first(self, matcher: Matcher, split: Split, reader: RangeReader) -> _Opened:
         """Open the split that holds the header."""
@@ -192,9 +199,23 @@ class SplitReader:
                 )
         except FileLost as lost:
             marker = Marker(file_id, split.number, lost.code, lost.detail)
+        except (S3Unavailable, S3Error) as exc:
+            marker = Marker(file_id, split.number, _code_of(exc), exc.what)
         finally:
             opened.reader.close()
         markers.append(marker)
+
+
+def _code_of(error: S3Unavailable | S3Error) -> str:
+    """Return the outcome of a file that S3 does not give.
+
+    Raises:
+        S3Error: S3 refuses the caller, whatever is asked for.
+    """
+    code = FAULT if isinstance(error, S3Unavailable) else refusal_of(error)
+    if code is None:
+        raise error
+    return code
 
 
 def _chunks(reader: RangeReader) -> Iterator[bytes]:

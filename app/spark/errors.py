@@ -33,7 +33,6 @@ _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     (re.compile(r"SPARK_JOB_CANCELLED|OPERATION_CANCELED|Job \d+ cancelled|Stage \d+ cancelled"), JobCancelled, None),
     (re.compile(r"Checkpoint block \S+ not found"), RowsLost, None),
     (re.compile(r"OutOfMemoryError"), BatchFailed, "raise spark.driver_memory, or lower stream.max_bytes_per_trigger"),
-    (re.compile(r"AccessDeniedException|AccessDenied|Status Code: 40[13]|NoSuchBucket|UnknownStoreException"), S3Error, None),
     (
         re.compile(r"PacketTooBigException|max_binlog_cache_size|hook 'before_commit'|exceeds the lock table size"),
         TransactionTooLarge,
@@ -42,6 +41,9 @@ _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     (re.compile(r"max_(user_)?connections|'max_\w+' resource|offline mode|WSREP|Max connect timeout"), MySqlUnavailable, None),
     (re.compile(r"read.only (option|mode)|READ ONLY transaction"), MySqlUnavailable, None),
     (re.compile(r"BINLOG_FORMAT = STATEMENT"), MySqlError, "set binlog_format=ROW on the server"),
+    (re.compile(r"AccessDeniedException|AccessDenied|Status Code: 40[13]"), S3Error, None),
+    # Every run begins with a look at its bucket: one that is missing later comes back.
+    (re.compile(r"NoSuchBucket|UnknownStoreException"), S3Unavailable, None),
     (re.compile(r"Communications link failure|CommunicationsException|SQLNonTransientConnectionException"), MySqlUnavailable, None),
     (re.compile(r"TransactionRollbackException|Deadlock found|Lock wait timeout"), MySqlUnavailable, None),
     (re.compile(r"java\.sql\.\w*(SQL|Batch)\w*Exception|MysqlDataTruncation|com\.mysql\.cj\.[\w.]*Exception"), MySqlError, None),

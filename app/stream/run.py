@@ -144,6 +144,7 @@ def recover(job: Job, runner: BatchRunner) -> None:
     runner.breaker.begin()
     for batch_id, error in job.ledger.over_limit(job.config.stream.max_attempts).items():
         runner.breaker.isolate(batch_id, error)
+    job.ledger.retry_now()
     runner.finish_planned()
 
 

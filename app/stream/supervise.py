@@ -236,5 +236,5 @@ def drain(job: Job, runner: BatchRunner, keeper: Housekeeper, stop: StopRequest)
             break
         patience -= 1
         stop.wait(DRAIN_PAUSE_SECONDS)
-    if job.ledger.archive_due(1):
+    if job.ledger.has_unarchived():
         log.warning("some loaded files still lie in the source prefix: the next run moves them to the archive")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,7 @@ class FileStory:
         batches: every batch that read it, took it out, or wrote its rows anew, each with its attempts.
         reasons: its rejected rows by reason, with the first of each.
         warnings: its accepted rows by broken rule.
+        returns: each time it was listed again after it had seemed to be missing or overwritten.
         withdrawals: each time its rows were taken out, by which batch, for which file.
         operations: what was asked to be done to it.
         earlier, later: the other versions of its key, by id.
@@ -57,6 +58,7 @@ class FileStory:
     later: list[Fields]
     waits_for: list[Fields]
     parts: tuple[LivePart, ...]
+    returns: list[Fields] = field(default_factory=list)
 
 
 def read_story(tx: Tx, source_prefix: str, name: str, hidden: frozenset[str], limit: int) -> FileStory:
@@ -79,6 +81,7 @@ def read_story(tx: Tx, source_prefix: str, name: str, hidden: frozenset[str], li
         batches=_batches(tx, number, limit),
         reasons=_reasons(tx, number, hidden, limit),
         warnings=_warnings(tx, number, limit),
+        returns=_returns(tx, number, limit),
         withdrawals=_withdrawals(tx, number, limit),
         operations=_operations(tx, number, limit),
         earlier=_versions(tx, row, "<", limit),
@@ -98,6 +101,8 @@ def place_of(row: Row) -> Place:
         return Place("archived, and about to be moved" if row["archive_due"] else "archived", archived)
     if row["archive_due"]:
         return Place("in the source prefix, about to be archived", key)
+    if row["state"] == FileState.UNREADABLE:
+        return Place("in the source prefix, and S3 refuses to give it: it is tried again", key)
     if row["state"] == FileState.GONE:
         return Place("gone: it was deleted before it was loaded", None)
     if row["state"] == FileState.OVERWRITTEN:
@@ -110,10 +115,11 @@ def _batches(tx: Tx, file_id: int, limit: int) -> list[Fields]:
         "SELECT id FROM (SELECT batch_id AS id FROM source_file WHERE id = %s AND batch_id IS NOT NULL"
         " UNION SELECT a.batch_id FROM batch_file h JOIN batch_attempt a ON a.batch_key = h.batch_key WHERE h.file_id = %s"
         " UNION SELECT batch_id FROM file_withdrawal WHERE file_id = %s"
+        " UNION SELECT batch_id FROM file_return WHERE file_id = %s AND batch_id IS NOT NULL"
         " UNION SELECT b.id FROM operation_file o JOIN micro_batch b ON b.operation_id = o.operation_id WHERE o.file_id = %s) u"
         " ORDER BY id DESC LIMIT %s"
     )
-    ids = [int(row["id"]) for row in tx.rows(sql, (file_id, file_id, file_id, file_id, limit))]
+    ids = [int(row["id"]) for row in tx.rows(sql, (file_id, file_id, file_id, file_id, file_id, limit))]
     if not ids:
         return []
     sql = (
@@ -148,6 +154,14 @@ def _warnings(tx: Tx, file_id: int, limit: int) -> list[Fields]:
         "SELECT w.rule_name AS rule, w.row_count AS `rows`, w.first_line FROM file_warning w"
         " JOIN batch_attempt a ON a.batch_key = w.batch_key WHERE w.file_id = %s AND a.state = 'COMMITTED'"
         " ORDER BY w.row_count DESC, w.rule_name LIMIT %s"
+    )
+    return tx.rows(sql, (file_id, limit))
+
+
+def _returns(tx: Tx, file_id: int, limit: int) -> list[Fields]:
+    sql = (
+        "SELECT returned_at AS at, state, batch_id AS batch, finished_at AS since FROM file_return WHERE file_id = %s"
+        " ORDER BY id DESC LIMIT %s"
     )
     return tx.rows(sql, (file_id, limit))
 

@@ -85,6 +85,7 @@ def _read(tx: Tx) -> dict[str, Any]:
             {"id": int(r["id"]), "kind": r["kind"], "detail": r["detail"]}
             for r in tx.rows("SELECT id, kind, detail FROM file_operation WHERE state = 'FAILED' ORDER BY id DESC LIMIT 20")
         ],
+        "unreadable_files": files.get("UNREADABLE", 0),
         "pending_keys": [{"dimension": r["dimension"], "key": int(r["key_value"]), "rows": int(r["row_total"])} for r in pending],
         "warnings": {
             row["rule_name"]: int(row["row_count"]) for row in tx.rows("SELECT rule_name, row_count FROM warning_total ORDER BY rule_name")
@@ -95,6 +96,7 @@ def _read(tx: Tx) -> dict[str, Any]:
         ],
         "stranded": _stranded(tx),
         "archive_due": int(tx.scalar("SELECT COUNT(*) FROM source_file WHERE archive_due = 1")),
+        "archive_refused": int(tx.scalar("SELECT COUNT(*) FROM source_file WHERE archive_due = 1 AND retry_at IS NOT NULL")),
     }
 
 

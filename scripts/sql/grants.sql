@@ -23,6 +23,7 @@ GRANT SELECT, UPDATE ON stream_owner TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON file_operation TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON operation_file TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, DELETE ON operation_partition TO 'salestream_job'@'%';
+GRANT SELECT, INSERT, DELETE ON file_return TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON file_withdrawal TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON batch_file TO 'salestream_job'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON micro_batch TO 'salestream_job'@'%';

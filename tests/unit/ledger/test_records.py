@@ -55,7 +55,7 @@ def test_results_and_parts_cannot_be_changed_after_the_check() -> None:
 
 def test_only_what_still_lies_in_the_source_prefix_is_moved() -> None:
     assert set(MOVED_STATES) == {"COMMITTED", "REJECTED", "DUPLICATE", "FAILED"}
-    assert set(FileState) - set(MOVED_STATES) == {"DISCOVERED", "CLAIMED", "OVERWRITTEN", "GONE"}
+    assert set(FileState) - set(MOVED_STATES) == {"DISCOVERED", "CLAIMED", "OVERWRITTEN", "GONE", "UNREADABLE"}
 
 
 # The epoch

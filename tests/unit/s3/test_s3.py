@@ -24,7 +24,7 @@ from app.s3.read import ObjectVersion, head, is_same_version, list_all, list_pag
 from app.s3.write import copy_version, delete_below, delete_keys, delete_version
 from app.sinks.archive import target_key
 from app.spark.session import settings
-from tests.doubles import FakeS3, refused
+from tests.doubles import FakeS3, PliantS3, refused
 
 AT = datetime(2024, 1, 1, 10, 0, 0, 999000, tzinfo=UTC)
 VERSION = ObjectVersion("lake", "sales_data/a.csv", "e1", 3, AT)
@@ -167,12 +167,18 @@ def test_a_newer_version_is_never_deleted() -> None:
 
 
 def test_a_version_replaced_at_the_last_moment_stays() -> None:
-    assert not delete_version(FakeS3.with_versions(VERSION).failing(refused(412), "delete_object"), VERSION)
+    client = PliantS3(VERSION)
+    client.faults["delete"] = refused(412)
+    client.before["delete"] = lambda: client.objects.update({VERSION.key: replace(VERSION, etag="e2")})
+    assert not delete_version(client, VERSION)
 
 
 def test_what_is_gone_already_counts_as_deleted() -> None:
     assert delete_version(FakeS3(), VERSION)
-    assert delete_version(FakeS3.with_versions(VERSION).failing(refused(404), "delete_object"), VERSION)
+    client = PliantS3(VERSION)
+    client.faults["delete"] = refused(404, "NoSuchKey")
+    client.before["delete"] = client.objects.clear
+    assert delete_version(client, VERSION)
 
 
 def test_many_keys_are_deleted_a_thousand_at_a_time() -> None:

@@ -24,6 +24,7 @@ ADDED = {
     "file_reject": ["first_text"],
     "micro_batch": ["unexplained", "cause"],
     "pending_part": ["failures", "not_before", "failed_contract"],
+    "source_file": ["retries", "retry_at"],
     "stream_owner": ["process", "stop_epoch", "stop_by"],
 }
 

@@ -44,7 +44,8 @@ def test_a_move_that_was_cut_off_after_the_copy_is_finished_without_another_copy
     "stranger", [replace(VERSION, key=TARGET, etag="e2"), replace(VERSION, key=TARGET, size=4)], ids=["content", "size"]
 )
 def test_another_object_in_the_archive_is_never_overwritten(config: Config, stranger: ObjectVersion) -> None:
-    client = FakeS3.with_versions(VERSION, stranger)
+    client = FakeS3.with_versions(VERSION)
+    client.store("lake", TARGET, b"y" * stranger.size, etag=stranger.etag)
     ((_, key, _),) = move(client, config)
     assert key == "sales_data_processed/2024-05-01/42-2/a.csv"
     found = client.objects["lake", TARGET]

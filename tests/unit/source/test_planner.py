@@ -302,3 +302,18 @@ def test_files_and_markers_meet_whatever_lies_between_them(keys: list[str], page
     files = [key for key in found if not key.endswith(".done")]
     assert sorted(complete) == [key for key in files if f"{key}.done" in keys]
     assert sorted([*complete, *incomplete]) == files
+
+
+# Files that S3 refused
+
+
+def test_refused_files_are_looked_for_every_few_seconds_and_not_at_every_trigger(make: Make) -> None:
+    ledger = FakeLedger()
+    planner = make(ledger, FakePages())
+    for _ in range(3):
+        planner.next_batch(0)
+    assert ledger.retried == 1
+    now = planner.monotonic()
+    planner.monotonic = lambda: now + 5
+    planner.next_batch(0)
+    assert ledger.retried == 2

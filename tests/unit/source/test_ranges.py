@@ -26,6 +26,7 @@ def bucket() -> Bucket:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("app.s3.read.time.sleep", lambda _seconds: None)
 
 
 def drain(reader: RangeReader, size: int = 100) -> bytes:
@@ -126,6 +127,73 @@ def test_a_refusal_is_an_error_of_its_own(bucket: Bucket) -> None:
     client = bucket.client.failing(refused(403, "AccessDenied"), "get_object")
     with pytest.raises(S3Error, match="403 AccessDenied"):
         RangeReader(client, bucket.files[0], 0, 10).read(10)
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "NoSuchKey"), (412, "PreconditionFailed"), (416, "InvalidRange")])
+def test_a_booked_version_that_get_denies_and_the_listing_shows_is_a_fault_of_s3(bucket: Bucket, status: int, code: str) -> None:
+    client, file = bucket.client, bucket.files[0]
+    gets = []
+    client.get_object = lambda **request: gets.append(request) or (_ for _ in ()).throw(refused(status, code))
+    with pytest.raises(S3Unavailable, match=f"GET answers {status} {code}, although HEAD and listing show the booked version"):
+        RangeReader(client, file, 0, file.size).read(10)
+    assert len(gets) == ranges.ATTEMPTS
+
+
+@pytest.mark.parametrize("code", ["NoSuchBucket", "InjectedFault", "404"])
+def test_only_a_missing_key_is_a_missing_object(bucket: Bucket, code: str) -> None:
+    client, file = bucket.client, bucket.files[0]
+    bucket.remove(file.key)
+    client.get_object = lambda **_: (_ for _ in ()).throw(refused(404, code))
+    with pytest.raises(S3Unavailable, match=f"404 {code}"):
+        RangeReader(client, file, 0, file.size).read(10)
+
+
+def test_a_moment_without_the_object_is_got_over(bucket: Bucket) -> None:
+    client, file = bucket.client, bucket.files[0]
+    answers = iter([refused(404, "NoSuchKey"), refused(404, "NoSuchBucket"), refused(412, "PreconditionFailed")])
+    real = client.get_object
+
+    def get_object(**request: object) -> object:
+        fault = next(answers, None)
+        if fault is not None:
+            raise fault
+        return real(**request)
+
+    client.get_object = get_object
+    assert drain(RangeReader(client, file, 0, file.size)) == DATA
+
+
+def test_a_server_that_ignores_the_condition_of_a_get_does_not_give_another_version_for_the_booked_one(bucket: Bucket) -> None:
+    client, file = bucket.client, bucket.files[0]
+    real = client.get_object
+    bucket.put(file.key, b"x" * file.size, etag="new")
+    client.get_object = lambda **request: real(**request | {"IfMatch": "new"}) | {"ETag": '"new"'}
+    with pytest.raises(FileLost) as lost:
+        RangeReader(client, file, 0, file.size).read(10)
+    assert lost.value.code == "OVERWRITTEN"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "meaning"),
+    [
+        (403, "InvalidObjectState", "The operation is not valid for the object's storage class", "OBJECT_REFUSED"),
+        (400, "InvalidRequest", "The object was stored using a form of Server Side Encryption.", "OBJECT_REFUSED"),
+        (403, "AccessDenied", "not authorized to perform: kms:Decrypt", "REFUSED"),
+        (501, "NotImplemented", "", "REFUSED"),
+        (400, "ExpiredToken", "The provided token has expired.", None),
+        (403, "InvalidAccessKeyId", "", None),
+        (403, "SignatureDoesNotMatch", "", None),
+    ],
+)
+def test_a_refusal_is_about_the_object_or_about_who_asks(bucket: Bucket, status: int, code: str, message: str, meaning: str | None) -> None:
+    from botocore.exceptions import ClientError
+
+    client = bucket.client
+    answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    client.get_object = lambda **_: (_ for _ in ()).throw(ClientError(answer, "GetObject"))
+    with pytest.raises(S3Error) as refusal:
+        RangeReader(client, bucket.files[0], 0, 10).read(10)
+    assert ranges.refusal_of(refusal.value) == meaning
 
 
 def chunked(data: bytes, size: int) -> list[bytes]:

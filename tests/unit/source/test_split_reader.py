@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.contract.contract import Column, Contract
-from app.errors import S3Unavailable
+from app.errors import S3Error, S3Unavailable
 from app.parsing.record_rules import Limits
 from app.source.blocks import content_digests
 from app.source.split_reader import BATCH_ROWS, CHUNK_BYTES, SplitReader
 from app.source.splits import Marker, ScanFile, broken_borders, line_bases, plan_splits
-from tests.doubles import Bucket
+from tests.doubles import Bucket, refused
 
 CONTRACT = Contract((Column("a", "string"), Column("b", "string"), Column("c", "string")))
 LIMITS = Limits(max_record_lines=3, max_record_bytes=60, max_header_bytes=100)
@@ -144,3 +144,62 @@ def test_rows_travel_in_batches_of_bounded_size() -> None:
     assert max(batch.num_rows for batch in batches) <= BATCH_ROWS
     assert sum(batch.num_rows for batch in batches) == 50_020 + 3
     assert len(batches) <= 6
+
+
+# Objects that S3 does not give
+
+
+def denied(bucket: Bucket, answers: dict[str, tuple[int, str]]) -> Any:
+    """A factory of clients to which S3 denies some keys."""
+
+    def factory() -> Any:
+        client = bucket.client
+        real = client.get_object
+
+        def get_object(**request: Any) -> Any:
+            if request["Key"] in answers:
+                raise refused(*answers[request["Key"]])
+            return real(**request)
+
+        client.get_object = get_object
+        return client
+
+    return factory
+
+
+@pytest.fixture
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("app.s3.read.time.sleep", lambda _seconds: None)
+
+
+def outcomes(bucket: Bucket, answers: dict[str, tuple[int, str]]) -> list[tuple[str, int]]:
+    reader = SplitReader(CONTRACT, LIMITS, no_keys, denied(bucket, answers))
+    rows = [row for batch in reader.read(plan_splits(bucket.files, 1000)) for row in batch.to_pylist()]
+    markers = [Marker.from_json(row["_marker"]) for row in rows if row["_marker"]]
+    return [(marker.outcome, marker.rows) for marker in markers]
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_a_refused_object_is_the_outcome_of_its_file_and_the_others_are_read() -> None:
+    bucket = Bucket()
+    for name in "abcde":
+        bucket.put(name, b"a,b,c\n1,2,3\n")
+    answers = {"a": (403, "AccessDenied"), "b": (403, "InvalidObjectState"), "c": (412, "PreconditionFailed"), "d": (503, "SlowDown")}
+    assert outcomes(bucket, answers) == [("REFUSED", 0), ("OBJECT_REFUSED", 0), ("FAULT", 0), ("FAULT", 0), ("OK", 1)]
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_a_server_that_gives_nothing_is_given_up_soon() -> None:
+    bucket = Bucket()
+    for number in range(100):
+        bucket.put(f"{number:03}", b"a,b,c\n1,2,3\n")
+    with pytest.raises(S3Unavailable, match="503 SlowDown"):
+        outcomes(bucket, {file.key: (503, "SlowDown") for file in bucket.files})
+
+
+def test_a_refusal_of_who_asks_ends_the_scan() -> None:
+    bucket = Bucket()
+    bucket.put("a", b"a,b,c\n1,2,3\n")
+    with pytest.raises(S3Error, match="400 ExpiredToken"):
+        outcomes(bucket, {"a": (400, "ExpiredToken")})
