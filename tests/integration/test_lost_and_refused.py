@@ -294,7 +294,7 @@ def test_a_replay_leaves_a_file_alone_whose_archived_object_is_refused(world: Wo
     assert "its object cannot be read: s3://" in note["note"]
     assert world.states() == {"a.csv": "COMMITTED", "b.csv": "COMMITTED"}
     assert world.customer_mart() == expected(1, 2)
-    assert_parts_agree(world)
+    assert sum(rows for rows, _ in world.live_parts().values()) == 2
 
 
 # Anything at any time
