@@ -130,8 +130,15 @@ def files(scratch: Scratch) -> Iterator[Difference]:
 
 
 def duplicates(scratch: Scratch) -> Iterator[Difference]:
-    """Yield every skipped duplicate whose content counts by no file: its original has left, and it has not come back."""
-    sql = "SELECT f.id, f.object_key, u.has_object FROM unheld u JOIN file f USING (id) ORDER BY id"
+    """Yield every skipped duplicate whose content counts by no file: its original has left, and it has not come back.
+
+    A file that the ledger does not count but whose rows are in live Parquet is named by `files`: its content does count.
+    """
+    counted = "SELECT s.content FROM file s JOIN calc_file c ON c.file_id = s.id WHERE c.kind IN ('facts', 'pending') AND c.row_count > 0"
+    sql = (
+        "SELECT f.id, f.object_key, u.has_object FROM unheld u JOIN file f USING (id)"
+        f" WHERE NOT EXISTS (SELECT 1 FROM ({counted}) held WHERE held.content = f.content) ORDER BY f.id"
+    )
     for file_id, key, has_object in scratch.rows(sql):
         cure = f"replay it, or retract it: ./spark-submit.sh replay {file_id}" if has_object else "its object is deleted: drop it again"
         yield Difference(

@@ -18,7 +18,7 @@ _FILE_COLUMNS = (
     # What `clean` has deleted of the quarantine is known by its parts, which stay as long as a file needs them.
     " rows_rejected > 0 AND EXISTS (SELECT 1 FROM micro_batch b JOIN quarantine_part q ON q.batch_key = b.batch_key"
     " WHERE b.id = source_file.batch_id AND q.state = 'DELETED'),"
-    " (SELECT b.contract_hash FROM micro_batch b WHERE b.id = source_file.batch_id)"
+    " (SELECT b.contract_hash FROM micro_batch b WHERE b.id = source_file.batch_id), HEX(content_digest)"
 )
 
 # The oldest skipped duplicate of each content that nobody holds, and whose replay nobody has asked for.
@@ -43,7 +43,7 @@ def load_ledger(db: Database, scratch: Scratch, *, replaces: bool = False) -> No
     scratch.run(
         "CREATE TABLE file (id BIGINT, object_key VARCHAR, state VARCHAR, in_force INTEGER, rows_read BIGINT, rows_loaded BIGINT,"
         " rows_rejected BIGINT, rows_pending BIGINT, archived_key VARCHAR, archive_due INTEGER, batch_id BIGINT, is_mended INTEGER,"
-        " is_cleaned INTEGER, contract_hash VARCHAR)"
+        " is_cleaned INTEGER, contract_hash VARCHAR, content VARCHAR)"
     )
     scratch.run("CREATE TABLE kept (kind VARCHAR, place VARCHAR, row_count BIGINT)")
     with snapshot(db) as seen:
