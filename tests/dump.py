@@ -10,7 +10,6 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 import pymysql
@@ -18,7 +17,7 @@ import yaml
 
 from app.ledger.records import identity_of
 from app.s3.read import ObjectVersion, head
-from tests.world import ADMIN, GRANTS, World, grant
+from tests.world import GRANTS, World, grant
 
 ROUND1 = Path(__file__).parent / "data" / "round1"
 # Whatever the world was called, the files name it so.
@@ -51,7 +50,7 @@ def load(world: World, folder: Path, edit: Callable[[str], str] = lambda stateme
     where the dump was made.
     """
     statements = [edit(text.replace(NAME, world.bucket)) for text in (folder / "database.sql").read_text().split(";\n") if text.strip()]
-    with pymysql.connect(**_login(world)) as connection, connection.cursor() as cursor:
+    with world.admin.connect() as connection, connection.cursor() as cursor:
         for statement in ("SET FOREIGN_KEY_CHECKS = 0", *_drops(connection), *statements):
             cursor.execute(statement)
     for path in sorted((folder / "s3").rglob("*")):
@@ -67,12 +66,6 @@ def grant_new_tables(world: World) -> None:
     assert GRANTS.is_file()
     assert world.root is not None
     grant(world.root, world.config.mysql.database, *world.users)
-
-
-def _login(world: World) -> dict[str, Any]:
-    c = world.mysql_as(ADMIN)
-    names = {"host": c.host, "port": c.port, "user": c.user, "database": c.database}
-    return names | {"password": c.password.get_secret_value(), "charset": "utf8mb4", "autocommit": True}
 
 
 def _database(world: World) -> str:
@@ -111,7 +104,8 @@ def _literal(connection: pymysql.Connection, value: object) -> str:
 def _drops(connection: pymysql.Connection) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute("SHOW FULL TABLES")
-        return [f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`" for name, kind in cursor.fetchall()]
+        found = [tuple(row.values()) for row in cursor.fetchall()]
+    return [f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`" for name, kind in found]
 
 
 def _as_path(key: str) -> str:

@@ -153,11 +153,11 @@ def test_a_batch_whose_transaction_is_too_large_is_split_and_loaded(world: World
         proxy.refused, proxy.refusals = FINAL_UPDATE, [(number, text)] * 2
         world.run_once(spark)
         assert proxy.refusals == []
-    assert world.states() == {f"{n}.csv": "COMMITTED" for n in range(1, 5)}
-    assert world.customer_mart() == {(n, "2024-02"): Decimal(50) for n in range(1, 5)}
-    batches = world.rows("SELECT state, attempt, files FROM micro_batch ORDER BY id")
-    assert [(b["state"], b["attempt"], b["files"]) for b in batches] == [("SPLIT", 2, 4), ("COMMITTED", 1, 2), ("COMMITTED", 1, 2)]
-    assert_sound(world)
+        assert world.states() == {f"{n}.csv": "COMMITTED" for n in range(1, 5)}
+        assert world.customer_mart() == {(n, "2024-02"): Decimal(50) for n in range(1, 5)}
+        batches = world.rows("SELECT state, attempt, files FROM micro_batch ORDER BY id")
+        assert [(b["state"], b["attempt"], b["files"]) for b in batches] == [("SPLIT", 2, 4), ("COMMITTED", 1, 2), ("COMMITTED", 1, 2)]
+        assert_sound(world)
 
 
 @pytest.mark.parametrize("number", [1047, 1180, 1226, 1792, 3101, 9001])
@@ -168,9 +168,9 @@ def test_a_commit_that_a_cluster_or_a_proxy_refuses_for_now_is_tried_again(world
         proxy.refused, proxy.refusals = FINAL_UPDATE, [(number, "not now")] * 2
         world.run_once(spark)
         assert proxy.refusals == []
-    assert world.customer_mart() == {(1, "2024-02"): Decimal(50)}
-    assert world.rows("SELECT state, attempt FROM micro_batch") == [{"state": "COMMITTED", "attempt": 1}]
-    assert_sound(world)
+        assert world.customer_mart() == {(1, "2024-02"): Decimal(50)}
+        assert world.rows("SELECT state, attempt FROM micro_batch") == [{"state": "COMMITTED", "attempt": 1}]
+        assert_sound(world)
 
 
 def test_of_two_transactions_that_lock_each_other_out_both_succeed(world: World) -> None:

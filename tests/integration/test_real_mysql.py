@@ -93,21 +93,21 @@ def test_migrations_and_sample_dimensions_can_be_applied_again(make_world: MakeW
 
 
 def test_an_earlier_database_is_updated_and_its_work_goes_on(make_world: MakeWorld, spark: SparkSession) -> None:
-    test_upgrade.test_an_earlier_database_is_updated_and_its_work_goes_on(make_world("off"), spark)
+    test_upgrade.test_an_earlier_database_is_updated_and_its_work_goes_on(make_world("verify"), spark)
 
 
 def test_nobody_waits_for_the_locks_of_a_dead_attempt(make_world: MakeWorld, spark: SparkSession) -> None:
-    test_locks.test_the_next_owner_waits_for_no_lock_of_a_dead_attempt_and_removes_its_rows_later(make_world("off"), spark)
+    test_locks.test_the_next_owner_waits_for_no_lock_of_a_dead_attempt_and_removes_its_rows_later(make_world("verify"), spark)
 
 
 def test_a_long_statement_that_the_server_works_on_is_waited_for(make_world: MakeWorld) -> None:
-    test_silence.test_a_long_statement_that_the_server_works_on_is_waited_for(make_world("off"))
+    test_silence.test_a_long_statement_that_the_server_works_on_is_waited_for(make_world("verify"))
 
 
 def test_an_init_db_that_was_killed_locks_nobody_out(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    test_schema.test_an_init_db_that_was_killed_locks_nobody_out(make_world("off"), monkeypatch, caplog)
+    test_schema.test_an_init_db_that_was_killed_locks_nobody_out(make_world("verify"), monkeypatch, caplog)
 
 
 def test_both_drivers_refuse_a_server_that_another_ca_vouches_for(make_world: MakeWorld, spark: SparkSession, tmp_path: Path) -> None:
