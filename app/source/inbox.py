@@ -15,6 +15,8 @@ from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 from pyspark.sql.types import LongType, StructField, StructType
 
+from app.errors import RestoredLedger
+
 if TYPE_CHECKING:
     from app.source.planner import Planner
 
@@ -46,8 +48,15 @@ class InboxReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         return {"batch": self.after}
 
     def read(self, start: Offset) -> tuple[Iterator[tuple[int]], Offset]:
-        """Plan the next batch, or answer with the same offset when there is nothing to do."""
+        """Plan the next batch, or answer with the same offset when there is nothing to do.
+
+        Raises:
+            RestoredLedger: the ledger has lost batches that this query has been given.
+        """
         batch = self.planner.next_batch(start["batch"])
+        if batch is not None and batch <= start["batch"]:
+            # Spark would only see an offset that does not advance.
+            raise RestoredLedger(f"the ledger in MySQL has gone back: it gives out batch {batch} again, after batch {start['batch']}")
         # Spark needs an iterator it can copy, which a generator is not.
         return (iter([(batch,)]), {"batch": batch}) if batch is not None else (iter([]), start)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -102,7 +103,8 @@ def test_a_stream_whose_ledger_has_lost_a_commit_stops_as_restored_and_removes_n
     if drops_another:
         world.drop("c.csv", f"{HEADER}\n3,{ROW}\n")
     said = running.ends_as_restored()
-    assert said.startswith("RESTORED the ledger in MySQL has gone back: it does not know attempt 2-1-1, which this run has written")
+    # Who looks first: the batch or the housekeeping, which remember the commit, or the planner, which is given that number again.
+    assert re.match(r"RESTORED the ledger in MySQL has gone back: it (does not know attempt 2-1-1|gives out batch 2 again)", said)
     assert said.endswith("run ./spark-submit.sh verify --repair")
     assert world.keys("") == sorted([*before, *(["sales_data/c.csv"] if drops_another else [])])
 
