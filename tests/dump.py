@@ -104,7 +104,8 @@ def _literal(connection: pymysql.Connection, value: object) -> str:
 def _drops(connection: pymysql.Connection) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute("SHOW FULL TABLES")
-        found = [tuple(row.values()) for row in cursor.fetchall()]
+        rows: Any = cursor.fetchall()  # of a DictCursor: the stubs know plain ones only
+        found = [tuple(row.values()) for row in rows]
     return [f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`" for name, kind in found]
 
 

@@ -1,7 +1,7 @@
 -- What of the source prefix is not loaded, by the rule that says so. Re-runnable.
 
 CREATE TABLE IF NOT EXISTS ignored_object (
-  rule_name VARCHAR(60) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  rule_name VARCHAR(60) NOT NULL,
   objects   BIGINT NOT NULL COMMENT 'objects that the last whole listing passed over',
   example   VARBINARY(1024) NOT NULL COMMENT 'the first of their keys, UTF-8',
   seen_at   DATETIME(6) NOT NULL COMMENT 'since when it is so many',
