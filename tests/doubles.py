@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from pydantic import SecretStr
 
 from app.config.load import Config, MySqlConfig, S3Config
-from app.ledger.records import Ignored, SourceFile
+from app.ledger.types import Ignored, SourceFile
 from app.s3.read import ObjectVersion
 from app.source.splits import ScanFile
 

@@ -10,12 +10,13 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pymysql
 import yaml
 
-from app.ledger.records import identity_of
+from app.ledger.types import identity_of
 from app.s3.read import ObjectVersion, head
 from tests.world import GRANTS, World, grant
 

@@ -27,7 +27,7 @@ from app.failpoints import InjectedFailure
 from app.ledger.file_search import Choice
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import Ownership
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.mysql.migrations import SQL_FOLDER
 from app.operations.compact import mergeable, request_merge
 from app.operations.corrected_rows import request_mend, upload_mended

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from app.batch.context import Job
 from app.errors import RestoredLedger, TransientError
 from app.ledger.operations import skip_files, successors
-from app.ledger.records import Attempt, FileState, OperationKind, Outcome
+from app.ledger.types import Attempt, FileState, OperationKind, Outcome
 from app.sinks.archive import find_archived, finish_move
-from app.source.presence import changed_files
+from app.source.current_versions import changed_files
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from app.batch.rules import named, with_rules
+from app.batch.value_rules import named, with_rules
 from app.contract.contract import Contract
 from app.model.dimensions import DIMENSIONS, KnownKeys, all_known, known_field, missing_keys, product_known
 from app.model.lookup import LookupSource
@@ -38,7 +38,7 @@ def classify_scanned(rows: DataFrame, contract: Contract, batch_date: date) -> D
         }
     )
     checked = complete.transform(with_rules, contract)
-    # As text: see app/batch/rules.py.
+    # As text: see app/batch/value_rules.py.
     return checked.selectExpr(
         *[named(name) for name in sales_columns(contract) if name != "sales_month"],
         "date_format(sales_date, 'yyyy-MM') AS sales_month",

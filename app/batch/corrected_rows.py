@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from app.batch.context import Job
 from app.errors import BatchFailed
 from app.ledger.operations import rejected_parts
-from app.ledger.records import Attempt
+from app.ledger.types import Attempt
 from app.model.tally import LOADED, PENDING, REJECTED, SPLIT
 from app.parsing.header import LINE_COLUMN
 from app.s3.prefixes import quarantine_part_prefix

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 
 from app.contract.contract import Contract
 from app.contract.masking import masked, sensitive_columns
-from app.ledger.records import FactPart, Reject, RuleWarning
+from app.ledger.types import FactPart, Reject, RuleWarning
 from app.model.findings import Finding, Place, add_finding
 from app.model.marts import Mart
 from app.model.tally import (

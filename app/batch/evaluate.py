@@ -14,7 +14,6 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from app.batch.cache import hold
 from app.batch.classify import classify_pending, classify_scanned, missing_key_rows
 from app.batch.context import Job
 from app.batch.corrected_rows import still_rejected, with_mended_lines
@@ -30,11 +29,12 @@ from app.batch.file_outcomes import (
     note_unusable,
     released_results,
 )
+from app.batch.held_rows import hold
 from app.batch.refused import note_refused
+from app.batch.replace_parts import Undo, plan_rewrite, plan_undo
 from app.batch.result import Evaluation
-from app.batch.rewrite import Undo, plan_rewrite, plan_undo
 from app.batch.stored_rows import read_waiting, stored_parts
-from app.ledger.records import Attempt, FileResult, FileState, QuarantinePart
+from app.ledger.types import Attempt, FileResult, FileState, QuarantinePart
 from app.model.marts import MARTS, Mart
 from app.model.tally import PENDING
 from app.s3.prefixes import pending_part_prefix

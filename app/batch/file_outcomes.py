@@ -10,7 +10,7 @@ from app.batch.counts import Census
 from app.contract.contract import Contract
 from app.errors import BatchFailed, LedgerError
 from app.ledger.ledger import Ledger
-from app.ledger.records import Attempt, Change, FileResult, FileState, Reject
+from app.ledger.types import Attempt, Change, FileResult, FileState, Reject
 from app.model.tally import LOADED, PENDING, REJECTED
 from app.source.blocks import content_digests
 from app.source.ranges import FAULT, OBJECT_REFUSED, REFUSED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from app.ledger.records import Attempt, Change, FileResult, FileState, Outcome, Reject
+from app.ledger.types import Attempt, Change, FileResult, FileState, Outcome, Reject
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from app.batch.cleanup import clear_leftovers, withdraw
 from app.batch.context import Job
 from app.batch.evaluate import evaluate
 from app.batch.outcome_log import log_outcomes
+from app.batch.replace_parts import NOTHING_REWRITTEN, total_of
 from app.batch.result import Evaluation
-from app.batch.rewrite import NOTHING_REWRITTEN, total_of
 from app.batch.step_log import step
-from app.batch.unnoted import keep_note
+from app.batch.unrecorded_failures import keep_note
 from app.batch.write import mart_deltas, write_outputs
 from app.contract.masking import sensitive_columns
 from app.errors import (
@@ -47,8 +47,8 @@ from app.ledger.commit import book_files, close_batch, is_open, publish_parts
 from app.ledger.commit_operation import book_operation, book_superseded
 from app.ledger.duplicates import Limits, contents_at_stake, request_heirs
 from app.ledger.operations import known_good
-from app.ledger.records import Attempt, Operation, OperationKind, Outcome, SourceFile
 from app.ledger.restore_guard import Marker, write_marker
+from app.ledger.types import Attempt, Operation, OperationKind, Outcome, SourceFile
 from app.model.marts import MARTS
 from app.model.totals import Totals
 from app.mysql.database import Tx

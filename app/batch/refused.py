@@ -10,7 +10,7 @@ from uuid import uuid4
 from app.batch.context import Job
 from app.batch.file_outcomes import LOST, REFUSALS, Plan
 from app.errors import PipelineError, S3Error, S3Unavailable
-from app.ledger.records import Attempt, FileState, SourceFile
+from app.ledger.types import Attempt, FileState, SourceFile
 from app.s3.read import Answer, ask_for, is_readable_prefix, list_all
 from app.source.ranges import FAULT, OBJECT_REFUSED
 from app.source.splits import Marker

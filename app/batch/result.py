@@ -12,8 +12,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from app.batch.counts import Deltas, MissingKeys
-from app.batch.rewrite import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, total_of
-from app.ledger.records import Change, FactPart, FileResult, FileState, Outcome, QuarantinePart, Reject, RuleWarning, Withdrawn
+from app.batch.replace_parts import NOTHING_REWRITTEN, NOTHING_UNDONE, Rewrite, Undo, total_of
+from app.ledger.types import Change, FactPart, FileResult, FileState, Outcome, QuarantinePart, Reject, RuleWarning, Withdrawn
 from app.model.marts import Mart
 from app.model.tally import grain_of
 from app.model.totals import Totals

@@ -16,23 +16,23 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from app.batch.classify import missing_key_rows, sales_columns
 from app.batch.context import Job
 from app.batch.mart_deltas import delta_rows, to_delta, to_net_delta, with_mart_attributes
+from app.batch.replace_parts import kept_rows, removed_rows
 from app.batch.result import Evaluation
-from app.batch.rewrite import kept_rows, removed_rows
 from app.batch.step_log import step
 from app.batch.stored_rows import conformed
 from app.errors import LedgerError
 from app.failpoints import failpoint
-from app.ledger.records import Attempt
 from app.ledger.restore_guard import Marker, note_operation, write_marker
+from app.ledger.types import Attempt
 from app.model.dimensions import FactRows, fact_columns, fact_schema
 from app.model.marts import MARTS, Mart
 from app.model.tally import LOADED, PENDING, REJECTED
 from app.model.totals import NOTHING, Totals
 from app.sinks.facts import write_facts
-from app.sinks.jdbc import append_rows
 from app.sinks.marts import stage_rows
 from app.sinks.part_writer import as_they_are
 from app.sinks.quarantine import write_pending, write_quarantine
+from app.sinks.stage import append_rows
 from app.spark.map_in_arrow import map_in_arrow
 
 PENDING_KEY = "pending_key"

@@ -16,7 +16,7 @@ from app.config.load import Config, describe
 from app.config.reading import show_path
 from app.contract.contract import load_contract
 from app.errors import CheckFailed, PipelineError, S3Error, S3Unavailable, TransientError, printable
-from app.mysql.bucket_table import with_bucket
+from app.mysql.bucket_info import with_bucket
 
 __all__ = ["Check", "Finding", "check_all", "checks_of", "look", "machine_checks", "raise_failures"]
 

@@ -24,7 +24,7 @@ from app.s3.read import (
     translated,
 )
 from app.s3.write import NOT_KNOWN, delete_page
-from app.source.ignored_keys import CHECK_PROBE
+from app.source.object_names import CHECK_PROBE
 
 # A check is there to tell soon; the job itself is more patient.
 ATTEMPTS = 2

@@ -17,7 +17,7 @@ from app.ledger.paging import batched
 from app.ledger.parts import KINDS, Kind, key_of, known_now
 from app.mysql.database import Tx
 from app.s3.read import ObjectVersion, list_all
-from app.source.ignored_keys import ignore_rule
+from app.source.object_names import ignore_rule
 from app.verify.objects import place_of, prefix_of
 
 PAGE = 1000

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import local, logs
-from app.cli.by_hand import batch_app, operation_app
+from app.cli.batches import batch_app, operation_app
 from app.cli.clean import clean_app
 from app.cli.facts import facts_app
 from app.cli.files import files_app
@@ -163,10 +163,10 @@ def upload(
     debug: Debug = False,
 ) -> None:
     """Upload a local folder below the source prefix."""
-    from app.mysql.bucket_table import with_bucket
+    from app.mysql.bucket_info import with_bucket
     from app.s3.read import make_client
     from app.s3.upload import upload_folder
-    from app.source.ignored_keys import DONE_MARKER, NameRules
+    from app.source.object_names import DONE_MARKER, NameRules
 
     config = with_bucket(configuration(env))
     names = NameRules.of(config)

@@ -50,7 +50,7 @@ def clean(
     """
     from app.clean import clean as remove
     from app.clean import kept_by
-    from app.mysql.bucket_table import with_bucket
+    from app.mysql.bucket_info import with_bucket
     from app.mysql.database import Database
     from app.mysql.migrations import require_current
 

@@ -15,7 +15,7 @@ from app.cli.request import open_database
 from app.contract.contract import load_contract
 from app.contract.masking import sensitive_columns
 from app.errors import S3Error
-from app.ledger.records import FileState
+from app.ledger.types import FileState
 
 if TYPE_CHECKING:
     from app.config.load import Config

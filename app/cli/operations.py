@@ -13,7 +13,7 @@ from app.cli.options import MOMENTS, Debug, DryRun, Env, Json, Wait, utc
 from app.cli.request import SHOWN, open_database, rehearse, requester, tell
 from app.config.load import Config
 from app.errors import UsageError
-from app.ledger.records import FileState, OperationKind
+from app.ledger.types import FileState, OperationKind
 from app.views.text import printable
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ COUNTS = ("rows_read", "rows_loaded", "rows_rejected", "rows_pending")
 def open_database(env: str) -> tuple[Config, Database]:
     """Return the configuration, with its bucket, and a database whose tables are current."""
     from app.cli.options import configuration
-    from app.mysql.bucket_table import with_bucket
+    from app.mysql.bucket_info import with_bucket
     from app.mysql.database import Database
     from app.mysql.migrations import require_current
 

@@ -32,7 +32,7 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Recompute marts and counts from the Parquet on S3, and compare with MySQL; find orphans. Exit code 1 on any difference."""
-    from app.mysql.bucket_table import with_bucket
+    from app.mysql.bucket_info import with_bucket
     from app.verify import Verification, differences
     from app.verify.repair import plan
     from app.verify.repair import repair as set_right

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.ledger.records import Attempt, FileResult, Outcome
+from app.ledger.types import Attempt, FileResult, Outcome
 from app.mysql.database import Tx
 
 PARTS = ("fact_part", "quarantine_part", "pending_part")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from app.errors import LedgerError
-from app.ledger.records import MOVED_STATES, Attempt, Change, LivePart, Outcome
+from app.ledger.types import MOVED_STATES, Attempt, Change, LivePart, Outcome
 from app.mysql.database import Tx
 
 T = TypeVar("T")

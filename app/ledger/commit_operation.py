@@ -9,7 +9,7 @@ from __future__ import annotations
 from app.errors import LedgerError
 from app.ledger.commit import add_warnings
 from app.ledger.operations import IS_SKIPPED, marks, pages, request_for_files, request_rest
-from app.ledger.records import MOVED_STATES, Attempt, Change, FileState, OperationKind, Outcome, Withdrawn
+from app.ledger.types import MOVED_STATES, Attempt, Change, FileState, OperationKind, Outcome, Withdrawn
 from app.mysql.database import Tx
 
 PROCESSED = ", ".join(f"'{state}'" for state in (FileState.COMMITTED, FileState.DUPLICATE))

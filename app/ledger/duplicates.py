@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from app.ledger.operations import HAS_OBJECT, IS_SKIPPED, STREAM, marks, pages, request_for_files
-from app.ledger.records import Attempt, OperationKind, Outcome
+from app.ledger.types import Attempt, OperationKind, Outcome
 from app.mysql.database import Row, Tx
 
 # Looks for one content each that go into one statement.

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.ledger.records import FileState
+from app.ledger.types import FileState
 
 
 @dataclass(frozen=True)

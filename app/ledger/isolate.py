@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from app.ledger.causes import cause_of
 from app.ledger.duplicates import request_heirs_of_failed
+from app.ledger.failure_causes import cause_of
 from app.ledger.operations import STREAM
 from app.mysql.database import Row, Tx
 

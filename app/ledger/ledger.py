@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
-from app.ledger import attempt_plan, claims, duplicates, isolate, operations
+from app.ledger import attempt_plan, duplicates, file_claims, isolate, operations
 from app.ledger.isolate import Failing
 from app.ledger.memory import Memory
 from app.ledger.ownership import check_epoch
-from app.ledger.records import Attempt, FileState, Ignored, Outcome, SourceFile, identity_of
 from app.ledger.restore_guard import NotedOperation
+from app.ledger.types import Attempt, FileState, Ignored, Outcome, SourceFile, identity_of
 from app.mysql.database import Database, Row, Tx
 from app.s3.read import ObjectVersion
 
@@ -67,7 +67,7 @@ class Ledger:
         Returns how many files there are to claim more than before.
         """
         by_identity = {identity_of(version): version for version in versions}
-        found = self.write(lambda tx: claims.insert_new(tx, by_identity)) if by_identity else claims.Discovered()
+        found = self.write(lambda tx: file_claims.insert_new(tx, by_identity)) if by_identity else file_claims.Discovered()
         if found.back:
             log.warning("files=%s are listed again that seemed to be missing or overwritten: they are loaded now", found.back)
         if found.strays:
@@ -78,11 +78,11 @@ class Ledger:
         """Discover UNREADABLE files again whose pause is over, at most `limit`. Returns how many."""
         if not self._has_some("source_file WHERE state = 'UNREADABLE' AND retry_at <= UTC_TIMESTAMP(6)"):
             return 0
-        return len(self.write(lambda tx: claims.retry_unreadable(tx, limit)))
+        return len(self.write(lambda tx: file_claims.retry_unreadable(tx, limit)))
 
     def retry_now(self) -> None:
         """End the pause of every file that was refused, and of every refused move to the archive."""
-        self.write(claims.retry_now)
+        self.write(file_claims.retry_now)
 
     def claimable(self, max_files: int) -> tuple[int, int]:
         """Count the discovered files (up to `max_files`) and their bytes."""
@@ -123,13 +123,13 @@ class Ledger:
         """Plan a batch: claim discovered files of distinct keys, oldest first, bounded by files and bytes (at least one)."""
         if not self._has_some("source_file WHERE state = 'DISCOVERED'"):
             return None
-        return self.write(lambda tx: claims.claim_files(tx, max_files, max_bytes))
+        return self.write(lambda tx: file_claims.claim_files(tx, max_files, max_bytes))
 
     def claim_operation(self) -> int | None:
         """Plan a batch that executes the oldest requested operation."""
         if not self._has_some("file_operation WHERE state = 'REQUESTED'"):
             return None
-        return self.write(claims.claim_operation)
+        return self.write(file_claims.claim_operation)
 
     def _has_some(self, which: str) -> bool:
         """Tell by one round trip whether a look at `which` is worth a transaction: most looks of an idle stream are not."""
@@ -144,7 +144,7 @@ class Ledger:
 
     def begin(self, batch_id: int, contract_hash: str) -> Attempt | None:
         """Start a new attempt at a batch. Returns None when the batch is already finished."""
-        attempt = self.write(lambda tx: claims.begin(tx, batch_id, self.epoch, contract_hash))
+        attempt = self.write(lambda tx: file_claims.begin(tx, batch_id, self.epoch, contract_hash))
         if attempt is not None:
             self.memory.begun(attempt.batch_key)
         return attempt
@@ -175,7 +175,7 @@ class Ledger:
 
     def drop_files(self, attempt: Attempt, states: Mapping[int, FileState], why: Mapping[int, str] = MappingProxyType({})) -> None:
         """Take files that cannot be read as booked out of a batch; nothing of them is loaded. `why` is what S3 said of those it refuses."""
-        self.write(lambda tx: claims.drop_files(tx, attempt, states, why))
+        self.write(lambda tx: file_claims.drop_files(tx, attempt, states, why))
 
     def plan_outcome(self, attempt: Attempt, outcome: Outcome) -> None:
         """Write down what the attempt is about to create on S3 and in the final transaction, so that leftovers are known by name."""
@@ -302,7 +302,7 @@ class Ledger:
         """
         if not self._has_some("pending_part WHERE state = 'WAITING' AND operation_id IS NULL"):
             return None
-        return self.write(lambda tx: claims.request_release(tx, joins, max_parts, contract_hash))
+        return self.write(lambda tx: file_claims.request_release(tx, joins, max_parts, contract_hash))
 
     # -- archive ----------------------------------------------------------------------------------------------------
 
@@ -325,7 +325,9 @@ class Ledger:
 
     def archive_refused(self, file_id: int) -> None:
         """Note that S3 refuses the move of an object: it stays due, and is tried again after a pause that grows."""
-        sql = f"UPDATE source_file SET retry_at = UTC_TIMESTAMP(6) + INTERVAL {claims.PAUSE} SECOND, retries = retries + 1 WHERE id = %s"
+        sql = (
+            f"UPDATE source_file SET retry_at = UTC_TIMESTAMP(6) + INTERVAL {file_claims.PAUSE} SECOND, retries = retries + 1 WHERE id = %s"
+        )
         self.write(lambda tx: tx.execute(f"{sql} AND archive_due = 1", (file_id,)))
 
     def archived(self, file_id: int, key: str | None, etag: str | None) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
 
-from app.ledger.records import Attempt, FileState, LivePart, Operation, OperationKind, SourceFile
 from app.ledger.restore_guard import NotedOperation
+from app.ledger.types import Attempt, FileState, LivePart, Operation, OperationKind, SourceFile
 from app.mysql.database import Row, Tx
 from app.s3.read import NOT_NOTED, ObjectVersion
 

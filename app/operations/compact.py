@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.ledger.operations import MOST_MERGED_PARTS, MOST_MERGED_ROWS, SMALL_PART_ROWS, name_partitions, request
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.mysql.database import Database, Tx
 
 

@@ -13,7 +13,7 @@ from app.config.load import Config
 from app.contract.contract import Contract
 from app.errors import UsageError
 from app.ledger.operations import in_force, request
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.mysql.database import Database, Tx
 from app.parsing.header import LINE_COLUMN
 from app.parsing.preamble import UTF8_BOM, FileFault, read_preamble

@@ -16,16 +16,16 @@ from typing import IO, Any
 from app.batch.context import Job
 from app.batch.evaluate import evaluate
 from app.batch.process import change_everything
+from app.batch.replace_parts import total_of
 from app.batch.result import Evaluation
-from app.batch.rewrite import total_of
 from app.batch.write import mart_deltas
 from app.config.load import Config
 from app.contract.contract import load_contract
 from app.ledger.attempt_plan import plan_outcome
-from app.ledger.claims import begin, plan_operation
+from app.ledger.file_claims import begin, plan_operation
 from app.ledger.ledger import Ledger
 from app.ledger.operations import marks, pages
-from app.ledger.records import Attempt, FactPart, FileState, LivePart
+from app.ledger.types import Attempt, FactPart, FileState, LivePart
 from app.model.marts import MARTS, Mart
 from app.model.totals import Totals
 from app.mysql.database import Database, Row, Tx

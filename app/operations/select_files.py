@@ -14,7 +14,7 @@ from app.errors import UsageError
 from app.ledger.duplicates import Heir, heirs_of
 from app.ledger.file_search import Choice, matching
 from app.ledger.operations import IS_SKIPPED, MOST_READ_PARTS, parts_by_batch, request_for_files, successors
-from app.ledger.records import FileState, OperationKind
+from app.ledger.types import FileState, OperationKind
 from app.mysql.database import Database, Row
 from app.views.text import printable
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from app.parsing.careful import Window
+from app.parsing.careful_parser import Window
 from app.parsing.record_rules import LONG_LINE_KEPT, Limits, long_row
 from app.parsing.rows import Layout, batch_of_cells, batch_of_rows, batches_of_places
 

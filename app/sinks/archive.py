@@ -12,7 +12,7 @@ from app.config.load import Config
 from app.errors import LedgerError, S3Error, TransientError
 from app.failpoints import failpoint
 from app.ledger.ledger import Ledger
-from app.ledger.records import FileState, SourceFile
+from app.ledger.types import FileState, SourceFile
 from app.s3.read import ObjectVersion, S3Client, listed
 from app.s3.write import copy_version, delete_version, have_same_bytes
 

@@ -17,12 +17,12 @@ from app.config.load import Config, home_of, load_config
 from app.failpoints import failpoint
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import owners_database
-from app.ledger.records import Ignored
+from app.ledger.types import Ignored
 from app.lifeline import follow_jvm
-from app.mysql.bucket_table import with_bucket
+from app.mysql.bucket_info import with_bucket
 from app.s3.read import Listing, ObjectVersion, make_client
 from app.source.done_markers import DoneMarkers
-from app.source.ignored_keys import NO_DONE_MARKER, TOO_YOUNG, UNREMARKABLE, NameRules
+from app.source.object_names import NO_DONE_MARKER, TOO_YOUNG, UNREMARKABLE, NameRules
 
 log = logging.getLogger(__name__)
 

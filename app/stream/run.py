@@ -16,7 +16,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from app.batch.cleanup import clear_leftovers
 from app.batch.context import Job
 from app.batch.process import BatchRunner
-from app.batch.unnoted import hand_in_notes
+from app.batch.unrecorded_failures import hand_in_notes
 from app.checks import check_all, raise_failures
 from app.checks.contract import check_contract
 from app.config.load import Config
@@ -26,7 +26,7 @@ from app.failpoints import failpoint, parse_failpoint
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import Ownership, owners_database
 from app.ledger.restore_guard import refuse_restored
-from app.mysql.bucket_table import with_bucket
+from app.mysql.bucket_info import with_bucket
 from app.s3.read import make_client
 from app.source.dimensions import Dimensions
 from app.source.inbox import INBOX_FORMAT, INBOX_SCHEMA, InboxSource

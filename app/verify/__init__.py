@@ -23,7 +23,7 @@ from app.verify.difference import Difference
 from app.verify.ledger_side import load_ledger
 from app.verify.objects import load_objects, orphans
 from app.verify.parquet import recompute
-from app.verify.scratch import Scratch, open_scratch
+from app.verify.scratch_database import Scratch, open_scratch
 
 __all__ = ["Difference", "Verification", "differences"]
 

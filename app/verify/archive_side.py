@@ -11,7 +11,7 @@ from app.ledger.paging import batched
 from app.mysql.database import Database, Row, Tx
 from app.verify.difference import Difference
 from app.verify.objects import ARCHIVE, PAGE
-from app.verify.scratch import Scratch
+from app.verify.scratch_database import Scratch
 
 _KEY = re.compile(r"(\d{4}-\d\d-\d\d)/(\d+)(?:-\d+)?/(.+)", re.DOTALL)
 LOOK_IDS = 500

@@ -11,7 +11,7 @@ from app.model.marts import MARTS, Mart
 from app.mysql.database import Database
 from app.verify.difference import Difference, differs
 from app.verify.objects import PAGE, prefix_of
-from app.verify.scratch import Scratch
+from app.verify.scratch_database import Scratch
 
 # An incentive before it is rounded has a total's digits and the rate's, and DuckDB has 38 of them: totals up to 10^22.
 RATE_TYPE = "DECIMAL(12, 10)"

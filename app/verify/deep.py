@@ -24,7 +24,7 @@ from app.s3.read import S3Client, download
 from app.verify.csv_reader import STRUCTURAL, CsvFile, CsvRecord, Header, NoSalesFile, values_of
 from app.verify.difference import REMARK, Difference, differs
 from app.verify.parquet import print_of
-from app.verify.scratch import Scratch
+from app.verify.scratch_database import Scratch
 
 READER = "the archived CSV"
 BLANKS = "chr(32) || chr(9) || chr(13) || chr(10) || chr(160)"

@@ -8,7 +8,7 @@ from app.ledger.parts import KINDS
 from app.model.marts import MARTS, Mart
 from app.mysql.database import Database
 from app.mysql.snapshot import Snapshot, snapshot
-from app.verify.scratch import Scratch
+from app.verify.scratch_database import Scratch
 
 _FILE_COLUMNS = (
     "id, CONVERT(object_key USING utf8mb4), state, in_force, rows_read, rows_loaded, rows_rejected, rows_pending,"

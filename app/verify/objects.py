@@ -12,9 +12,9 @@ from app.ledger.restore_guard import is_marker
 from app.mysql.database import Database
 from app.s3.prefixes import mended_prefix, quarantine_prefix
 from app.s3.read import S3Client, list_all
-from app.source.ignored_keys import ignore_rule
+from app.source.object_names import ignore_rule
 from app.verify.difference import Difference
-from app.verify.scratch import Scratch
+from app.verify.scratch_database import Scratch
 
 PAGE = 1000
 _PLACES = {

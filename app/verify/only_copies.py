@@ -17,11 +17,11 @@ import duckdb
 from app.config.load import Config
 from app.ledger.operations import PLACE, current_object, marks, pages
 from app.ledger.parts import FACTS, PENDING, QUARANTINE, Kind, key_of
-from app.ledger.records import FileState
+from app.ledger.types import FileState
 from app.mysql.database import Database, Row, Tx
 from app.s3.read import S3Client, download, head, is_same_version
 from app.verify.archive_side import archived_ids
-from app.verify.scratch import Scratch
+from app.verify.scratch_database import Scratch
 
 
 @dataclass(frozen=True)

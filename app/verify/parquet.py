@@ -14,7 +14,7 @@ from app.ledger.parts import FACTS, KINDS, PENDING, QUARANTINE
 from app.model.marts import MARTS
 from app.s3.read import ClientFactory, download
 from app.verify.difference import Difference
-from app.verify.scratch import Scratch
+from app.verify.scratch_database import Scratch
 
 # What lies on the local disk at one time: so many bytes (at least one object), and never more objects than this.
 PIECE_BYTES = 256 << 20

@@ -19,8 +19,8 @@ from app.errors import S3Error
 from app.ledger.operations import marks, pages
 from app.ledger.ownership import Ownership
 from app.ledger.parts import FACTS, KINDS, key_of
-from app.ledger.records import OperationKind
 from app.ledger.restore_guard import Marker, NotedOperation, noted_operations, read_marker, write_marker
+from app.ledger.types import OperationKind
 from app.mysql.database import Database, Row, Tx
 from app.s3.read import S3Client, head, make_client
 from app.s3.write import abort_uploads, copy_version, delete_below, delete_version
@@ -28,7 +28,7 @@ from app.verify.archive_side import archived_ids, read_key, unknown_objects
 from app.verify.ledger_side import load_ledger
 from app.verify.objects import load_objects, prefix_of, stray_keys, unknown_places
 from app.verify.only_copies import Unknown, keep, look_into, without_copy
-from app.verify.scratch import Scratch, open_scratch
+from app.verify.scratch_database import Scratch, open_scratch
 from app.verify.waiting import bring_back
 
 # Files that one line names.

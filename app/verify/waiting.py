@@ -18,7 +18,7 @@ from app.s3.prefixes import pending_part_prefix
 from app.s3.read import S3Client, download
 from app.s3.write import upload_object
 from app.verify.objects import unknown_places
-from app.verify.scratch import Scratch
+from app.verify.scratch_database import Scratch
 
 TECHNICAL = ("_warnings", "_file_id", "_split", "_line", "sales_month")
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from app.config.load import Config
 from app.errors import UsageError
-from app.ledger.records import LivePart
+from app.ledger.types import LivePart
 from app.mysql.database import Database
 from app.mysql.snapshot import snapshot
 from app.s3.parquet_footer import read_footer

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.contract.masking import masked
 from app.ledger.operations import holding_parts, marks
-from app.ledger.records import FileState, LivePart
+from app.ledger.types import FileState, LivePart
 from app.mysql.database import Row, Tx
 from app.views.files import ListedFile, find_row, listed
 

@@ -16,11 +16,11 @@ from app.config.load import Config
 from app.contract.contract import load_contract
 from app.errors import S3Error
 from app.ledger.paging import batched
-from app.ledger.records import LivePart
+from app.ledger.types import LivePart
 from app.model.marts import MARTS, Mart
 from app.s3.prefixes import fact_part_prefix
 from app.s3.read import ClientFactory, download, list_all
-from app.verify.scratch import Scratch, open_scratch
+from app.verify.scratch_database import Scratch, open_scratch
 
 # Parts that lie on the local disk at one time.
 PAGE_PARTS = 16

@@ -10,7 +10,7 @@ from typing import Any
 
 import app
 from app.batch import file_outcomes
-from app.batch import rules as quality
+from app.batch import value_rules as quality
 from app.cli import app as cli
 from app.cli.options import PROGRAM
 from app.contract import values

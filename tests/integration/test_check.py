@@ -14,7 +14,7 @@ from app.cli import app as cli
 from app.errors import ConfigError, DimensionError, MySqlError, PipelineError, S3Error
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import Ownership
-from app.mysql.bucket_table import with_bucket
+from app.mysql.bucket_info import with_bucket
 from app.source.planner import planner_of
 from tests.integration.test_stream import HEADER
 from tests.world import JOB, World

@@ -18,8 +18,8 @@ from app.errors import RestoredLedger, S3Error, UsageError
 from app.failpoints import InjectedFailure
 from app.ledger.file_search import Choice
 from app.ledger.ledger import Ledger
-from app.ledger.records import OperationKind
 from app.ledger.restore_guard import Marker, write_marker
+from app.ledger.types import OperationKind
 from app.mysql.database import Row
 from app.operations.select_files import choose, request_files
 from app.verify import Verification, differences

@@ -12,7 +12,7 @@ import yaml
 from pyspark.sql import SparkSession
 
 from app.cli import app as cli
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.operations.compact import mergeable, request_merge
 from app.operations.progress import progress_of
 from app.verify import Verification, differences

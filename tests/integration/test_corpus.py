@@ -26,7 +26,7 @@ from pyspark.sql import SparkSession
 from app import local
 from app.local import LocalEnv
 from app.s3.read import list_all
-from app.source.ignored_keys import ignore_rule
+from app.source.object_names import ignore_rule
 from app.verify import Verification, differences
 from tests.corpus.build import body
 from tests.corpus.expected import CASES, COMMITTED, DUPLICATE, SETTINGS, Case

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from app.cli import app as cli
 from app.errors import UsageError
 from app.ledger.file_search import Choice
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.operations.progress import progress_of
 from app.verify import Verification, differences
 from app.views.files import list_files

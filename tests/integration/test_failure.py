@@ -19,18 +19,18 @@ from app.batch.context import Job
 from app.batch.process import BatchRunner
 from app.contract.contract import load_contract
 from app.errors import AttemptStuck, BatchFailed, LedgerError, MySqlUnavailable, PipelineError, SystemicFault, TaskRepeated, UsageError
-from app.ledger import by_hand
+from app.ledger import manual_changes
 from app.ledger.commit import is_open
 from app.ledger.ledger import Ledger
 from app.ledger.operations import request, request_for_files
 from app.ledger.ownership import Ownership, owners_database
-from app.ledger.records import Attempt, OperationKind
+from app.ledger.types import Attempt, OperationKind
 from app.model.marts import CUSTOMERS
 from app.operations import dry_run
 from app.operations.compact import mergeable, request_merge
 from app.operations.dry_run import preview
 from app.s3.read import ObjectVersion
-from app.sinks.jdbc import append_rows
+from app.sinks.stage import append_rows
 from app.source.dimensions import Dimensions
 from app.stream.housekeeping import Housekeeper
 from app.stream.run import recover
@@ -142,7 +142,7 @@ def test_a_dry_run_keeps_nobody_waiting(world: World, spark: SparkSession, monke
 def test_a_partition_of_many_parts_is_merged_by_several_operations(
     world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("app.ledger.operations", "app.operations.compact", "app.batch.rewrite"):
+    for module in ("app.ledger.operations", "app.operations.compact", "app.batch.replace_parts"):
         monkeypatch.setattr(f"{module}.MOST_MERGED_PARTS", 3, raising=False)
     world.set("stream", max_files_per_trigger=1)
     for customer in range(1, 8):
@@ -165,7 +165,7 @@ def test_what_bytes_leave_over_is_merged_by_a_further_operation(world: World, sp
         world.drop(f"{customer}.csv", row(customer))
     world.run_once(spark)
     size = max(version.size for version in world.objects("sales_facts/sales_month"))
-    monkeypatch.setattr("app.batch.rewrite.MOST_MERGED_BYTES", 2 * size, raising=False)
+    monkeypatch.setattr("app.batch.replace_parts.MOST_MERGED_BYTES", 2 * size, raising=False)
     assert len(request_merge(world.db, mergeable(world.db, None), "test")) == 1
     world.run_once(spark)
     assert [rows for rows, _ in world.live_parts().values()] == [4]
@@ -554,11 +554,11 @@ def test_a_batch_is_listed_and_split_by_hand(world: World) -> None:
         world.drop(f"{customer}.csv", row(customer))
     key = open_attempt(world, 1)
     world.execute("UPDATE stream_owner SET heartbeat_at = UTC_TIMESTAMP(6), holder = 'host pid 7'")
-    [batch] = world.db.run(lambda tx: by_hand.list_batches(tx, 10, everything=False))
+    [batch] = world.db.run(lambda tx: manual_changes.list_batches(tx, 10, everything=False))
     assert (batch["id"], batch["state"], batch["kind"], batch["files"], batch["attempts"]) == (1, "STARTED", "FILES", 5, 1)
 
     def cut(number: int) -> tuple[int, int]:
-        return world.db.run(lambda tx: by_hand.split_batch(tx, number, 15, "ann"))
+        return world.db.run(lambda tx: manual_changes.split_batch(tx, number, 15, "ann"))
 
     with pytest.raises(UsageError, match="carried out right now by the stream of host pid 7"):
         cut(1)
@@ -597,7 +597,7 @@ def test_what_was_split_by_hand_beside_a_running_stream_is_loaded_by_it(
 
     def is_split() -> bool:
         try:
-            world.db.run(lambda tx: by_hand.split_batch(tx, 1, 15, "ann"))
+            world.db.run(lambda tx: manual_changes.split_batch(tx, 1, 15, "ann"))
         except UsageError:
             return False
         return True
@@ -618,10 +618,10 @@ def test_an_operation_is_listed_and_cancelled(world: World, spark: SparkSession)
         return world.db.run(lambda tx: request_for_files(tx, kind, [1], "ann"))
 
     def cancel(number: int) -> None:
-        world.db.run(lambda tx: by_hand.cancel_operation(tx, number, 15, "bob"))
+        world.db.run(lambda tx: manual_changes.cancel_operation(tx, number, 15, "bob"))
 
     requested, claimed, release = ask(), ask(), ask(OperationKind.RELEASE)
-    shown = world.db.run(lambda tx: by_hand.list_operations(tx, 10, everything=False))
+    shown = world.db.run(lambda tx: manual_changes.list_operations(tx, 10, everything=False))
     assert [(one["id"], one["kind"], one["state"]) for one in shown] == [
         (release, "RELEASE", "REQUESTED"),
         (claimed, "RETRACT", "REQUESTED"),

@@ -17,7 +17,7 @@ from app.cli import facts, files
 from app.cli.facts import Engine
 from app.errors import S3Error, UsageError
 from app.ledger.file_search import Choice
-from app.ledger.records import FileState, OperationKind
+from app.ledger.types import FileState, OperationKind
 from app.operations.compact import mergeable, request_merge
 from app.operations.select_files import choose, request_files
 from tests.world import World

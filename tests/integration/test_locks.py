@@ -14,7 +14,7 @@ from app.clean.sweep import Sweep
 from app.errors import MySqlUnavailable
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import Ownership
-from app.ledger.records import Attempt, FactPart, Outcome
+from app.ledger.types import Attempt, FactPart, Outcome
 from app.mysql.database import Connection
 from app.mysql.jdbc import jdbc_options
 from app.source.planner import planner_of

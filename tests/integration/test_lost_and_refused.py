@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from app.errors import S3Error, S3Unavailable
 from app.ledger.ledger import Ledger
 from app.ledger.operations import request_for_files
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.views.status import read_status
 from tests.fault_proxy import Fault, FaultProxy, Request, fault_proxy
 from tests.integration.test_continuous import running, wait_until

@@ -16,8 +16,8 @@ from app.errors import RestoredLedger
 from app.ledger.ledger import Ledger
 from app.ledger.operations import request_for_files
 from app.ledger.ownership import Ownership
-from app.ledger.records import OperationKind
 from app.ledger.restore_guard import marker_key
+from app.ledger.types import OperationKind
 from app.source.planner import planner_of
 from app.stream.supervise import StopRequest
 from tests.integration.test_continuous import PATIENCE, wait_until

@@ -22,7 +22,7 @@ from app.errors import UsageError
 from app.ledger.file_search import Choice
 from app.ledger.ledger import Ledger
 from app.ledger.operations import request_for_files
-from app.ledger.records import FileState, OperationKind
+from app.ledger.types import FileState, OperationKind
 from app.model.totals import Totals
 from app.operations.compact import mergeable, request_merge
 from app.operations.corrected_rows import request_mend, upload_mended, upload_rejected

@@ -25,7 +25,7 @@ from app.clean import clean
 from app.errors import UsageError
 from app.failpoints import InjectedFailure
 from app.ledger.file_search import Choice
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.local import LocalEnv
 from app.operations.compact import mergeable, request_merge
 from app.operations.select_files import choose, request_files

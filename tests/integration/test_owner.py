@@ -20,8 +20,8 @@ from app.batch.cleanup import clear_leftovers, clear_stage
 from app.errors import OwnershipError, RestoredLedger, StillRunning
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import Candidate, Ownership, acquire, beat, owners_database, release
-from app.ledger.records import FactPart, Outcome
 from app.ledger.succession import Step
+from app.ledger.types import FactPart, Outcome
 from app.lifeline import Life
 from app.mysql.database import Database, Tx
 from app.operations.stop import stop_stream

@@ -15,8 +15,8 @@ from app.clean import clean
 from app.cli import app as cli
 from app.failpoints import InjectedFailure
 from app.ledger.ownership import Ownership
-from app.ledger.records import OperationKind
 from app.ledger.restore_guard import Marker, read_marker
+from app.ledger.types import OperationKind
 from app.verify import Verification, differences
 from tests.integration.test_contract_changes import change, column
 from tests.integration.test_operations import ask, set_contract

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from app.batch.counts import Census
 from app.contract.contract import Column, Contract
-from app.ledger.records import Reject, RuleWarning
+from app.ledger.types import Reject, RuleWarning
 from app.model.marts import MARTS
 from app.model.totals import Totals
 from app.source.splits import Marker

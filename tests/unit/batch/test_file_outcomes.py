@@ -16,7 +16,7 @@ from app.batch.counts import Census
 from app.batch.file_outcomes import Plan, Scanned, file_results, headers_to_keep, note_duplicates, note_spoilt, note_unusable
 from app.contract.contract import Column, Contract, Settings
 from app.errors import LedgerError, S3Unavailable
-from app.ledger.records import Attempt, FileState, SourceFile
+from app.ledger.types import Attempt, FileState, SourceFile
 from app.s3.read import ObjectVersion
 from app.source.splits import Marker
 from tests.doubles import FakeLedger

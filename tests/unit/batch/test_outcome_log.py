@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.batch.outcome_log import MOST_LINES, log_outcomes
-from app.ledger.records import FileResult, Outcome, Reject
+from app.ledger.types import FileResult, Outcome, Reject
 from app.s3.read import ObjectVersion
 
 

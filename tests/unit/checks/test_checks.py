@@ -17,7 +17,7 @@ from app.checks.grants import NEEDED
 from app.checks.machine import check_disk, check_java
 from app.checks.storage import check_condition, check_own, check_source
 from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable
-from app.source.ignored_keys import CHECK_PROBE, ignore_rule
+from app.source.object_names import CHECK_PROBE, ignore_rule
 from scripts.docgen.schema import read_tables
 from tests.conftest import REPOSITORY
 from tests.doubles import refused

@@ -30,7 +30,7 @@ def cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.clean.clean", clean)
     monkeypatch.setattr("app.cli.clean.configuration", lambda _env: KEPT)
     monkeypatch.setattr("app.mysql.migrations.require_current", lambda _db: None)
-    monkeypatch.setattr("app.mysql.bucket_table.with_bucket", lambda config: config)
+    monkeypatch.setattr("app.mysql.bucket_info.with_bucket", lambda config: config)
 
 
 @pytest.mark.usefixtures("cleaned")

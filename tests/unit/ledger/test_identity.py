@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.ledger.records import identity_of
+from app.ledger.types import identity_of
 from app.s3.read import ObjectVersion
 
 AT = datetime(2024, 1, 1, 0, 0, 0, 123000, tzinfo=UTC)

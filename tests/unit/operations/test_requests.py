@@ -13,7 +13,7 @@ from app.config.load import Config
 from app.contract.contract import Contract
 from app.errors import UsageError
 from app.ledger.operations import MOST_READ_PARTS, parts_by_batch
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.model.marts import CUSTOMERS
 from app.operations.compact import MOST_MERGED_ROWS, Merge, request_merge
 from app.operations.corrected_rows import as_written, delimiter_of, upload_mended, with_lines

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from app import version
 from app.config.load import Config
 from app.errors import PipelineError, S3Error, S3Unavailable
-from app.ledger.records import SourceFile
+from app.ledger.types import SourceFile
 from app.s3.read import ObjectVersion, head, is_same_version, list_all, list_page, make_client, translated
 from app.s3.write import copy_version, delete_below, delete_keys, delete_version
 from app.sinks.archive import target_key

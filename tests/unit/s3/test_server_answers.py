@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from app.config.load import Config
 from app.errors import S3Error, S3Unavailable
-from app.ledger.records import SourceFile
+from app.ledger.types import SourceFile
 from app.s3.read import (
     SECOND_LOOK_SECONDS,
     Answer,

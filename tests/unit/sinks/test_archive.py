@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.config.load import Config
-from app.ledger.records import SourceFile
+from app.ledger.types import SourceFile
 from app.s3.read import ObjectVersion
 from app.sinks import archive
 from app.sinks.archive import archive_due, archive_file, find_archived, finish_move

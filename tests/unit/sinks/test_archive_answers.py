@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.config.load import Config
-from app.ledger.records import SourceFile
+from app.ledger.types import SourceFile
 from app.s3.read import ObjectVersion
 from app.sinks.archive import archive_due, archive_file
 from tests.doubles import FakeLedger, PliantS3, refused

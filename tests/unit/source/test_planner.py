@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.config.load import Config
-from app.ledger.records import Ignored
+from app.ledger.types import Ignored
 from app.s3.read import ObjectVersion
 from app.source.done_markers import DoneMarkers
 from app.source.planner import Planner

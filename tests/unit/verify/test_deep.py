@@ -19,7 +19,7 @@ from app.parsing.record_rules import REASONS, Limits
 from app.parsing.records import RecordParser
 from app.verify import deep
 from app.verify.parquet import print_of
-from app.verify.scratch import Scratch, open_scratch
+from app.verify.scratch_database import Scratch, open_scratch
 from tests.conftest import REPOSITORY
 from tests.corpus.build import body
 from tests.corpus.expected import CASES, COMMITTED, Case

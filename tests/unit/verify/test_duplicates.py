@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.verify.compare import duplicates
-from app.verify.scratch import open_scratch
+from app.verify.scratch_database import open_scratch
 
 
 def test_a_duplicate_is_named_unless_live_parquet_holds_its_content() -> None:

@@ -23,7 +23,7 @@ from app.verify.deep import strptime_of, typed_sql
 from app.verify.difference import REMARK, Difference, differs, shown
 from app.verify.objects import place_of
 from app.verify.parquet import print_of
-from app.verify.scratch import Scratch, open_scratch
+from app.verify.scratch_database import Scratch, open_scratch
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from app.cli.options import MOMENTS, utc
 from app.config.load import Config
 from app.errors import S3Error, UsageError
 from app.ledger.file_search import Choice, matching
-from app.ledger.records import FileState, LivePart
+from app.ledger.types import FileState, LivePart
 from app.views import file_mart_keys
 from app.views.file_history import FileStory, Place, place_of
 from app.views.file_mart_keys import HeldPart, MartKeys, Touched

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from app.ledger.records import FileState
+from app.ledger.types import FileState
 from app.s3.read import ObjectVersion, Seen, look_twice
 from app.spark.map_in_arrow import map_in_arrow
 

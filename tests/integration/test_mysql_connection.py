@@ -16,6 +16,8 @@ from app.mysql.connection import resolve
 from app.mysql.database import Database, can_log_in
 from app.mysql.migrations import apply_migrations
 
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
 
 @contextmanager
 def silent_server(greeting: bytes = b"") -> Iterator[int]:

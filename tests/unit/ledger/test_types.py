@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import LedgerError, OwnershipError
 from app.ledger.ledger import Ledger
-from app.ledger.records import MOVED_STATES, Attempt, FactPart, FileResult, FileState, Outcome
+from app.ledger.types import MOVED_STATES, Attempt, FactPart, FileResult, FileState, Outcome
 from app.s3.read import ObjectVersion
 from tests.doubles import FakeDatabase
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from app.batch.rules import with_rules
+from app.batch.value_rules import with_rules
 from app.contract.contract import Column, Contract, Rule
 from tests.frames import FAULTS
 

@@ -11,7 +11,7 @@ import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
-from app.batch.cache import hold
+from app.batch.held_rows import hold
 from app.errors import RowsLost
 from app.spark.errors import spark_error
 from app.spark.map_in_arrow import map_in_arrow

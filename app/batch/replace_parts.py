@@ -34,7 +34,7 @@ from app.ledger.operations import (
     small_parts,
     waiting_parts,
 )
-from app.ledger.records import Attempt, FactPart, LivePart, OperationKind
+from app.ledger.types import Attempt, FactPart, LivePart, OperationKind
 from app.model.dimensions import DIMENSIONS
 from app.model.marts import MARTS
 from app.model.totals import NOTHING, Totals

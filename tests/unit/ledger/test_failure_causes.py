@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ledger.causes import LONGEST_CAUSE, cause_of
+from app.ledger.failure_causes import LONGEST_CAUSE, cause_of
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=30).filter(lambda name: name.strip() and "/" not in name)
 

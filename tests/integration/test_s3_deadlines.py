@@ -7,14 +7,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
-from app.config.load import S3Config
+from app.config.load import Config, S3Config
 from app.errors import S3Unavailable
 from app.s3.read import S3Client, head, list_page, make_client, read_object
 from app.source.ranges import RangeReader
 from app.source.splits import ScanFile
+from tests.doubles import config_without_servers
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return config_without_servers(tmp_path)
+
 
 Answer = Callable[[socket.socket], None]
 BODY = b"x" * 4096

@@ -20,6 +20,8 @@ from app.launch import scratch
 from app.launch.members import members
 from tests.conftest import REPOSITORY
 
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
 ROLES = ("jvm", "driver", "planner", "daemon", "worker1", "worker2")
 STAND_IN = Path(__file__).with_name("stand_in.py")
 # app.launch with less patience: what it does is under test, not how long it waits.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.config.sections import TEMPORARY_NAMES
-from app.source.ignored_keys import NameRules, ignore_rule
+from app.source.object_names import NameRules, ignore_rule
 
 
 @pytest.mark.parametrize(

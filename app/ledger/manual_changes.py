@@ -10,7 +10,7 @@ from typing import Any
 
 from app.errors import UsageError
 from app.ledger.isolate import claimed_files, split
-from app.ledger.records import OperationKind
+from app.ledger.types import OperationKind
 from app.mysql.database import Row, Tx
 
 OPEN_BATCHES = "'PLANNED', 'STARTED', 'HELD'"

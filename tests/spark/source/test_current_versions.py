@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from pyspark.sql import SparkSession
 
-from app.ledger.records import FileState
+from app.ledger.types import FileState
 from app.s3.read import ObjectVersion
-from app.source import presence
+from app.source import current_versions
 from tests.doubles import FakeFactory, FakeS3
 
 COUNT = 250
@@ -30,10 +30,10 @@ def changed_bucket() -> FakeFactory:
 
 @pytest.mark.parametrize("most", [COUNT, COUNT - 1], ids=["driver", "executors"])
 def test_what_changed_or_is_gone_is_found_among_many(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(presence, "DRIVER_HEADS", most)
+    monkeypatch.setattr(current_versions, "DRIVER_HEADS", most)
     expected = {7: FileState.GONE, 8: FileState.OVERWRITTEN, 249: FileState.OVERWRITTEN}
-    assert presence.changed_files(spark, VERSIONS, changed_bucket(), 4) == expected
+    assert current_versions.changed_files(spark, VERSIONS, changed_bucket(), 4) == expected
 
 
 def test_nothing_is_found_where_nothing_changed(spark: SparkSession) -> None:
-    assert presence.changed_files(spark, VERSIONS, bucket_of(version for _, version in VERSIONS), 4) == {}
+    assert current_versions.changed_files(spark, VERSIONS, bucket_of(version for _, version in VERSIONS), 4) == {}

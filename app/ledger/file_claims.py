@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.errors import LedgerError
 from app.ledger.operations import load, marks, moved_since, skip_files
-from app.ledger.records import MOVED_STATES, Attempt, FileState, SourceFile
+from app.ledger.types import MOVED_STATES, Attempt, FileState, SourceFile
 from app.mysql.database import Row, Tx
 from app.s3.read import ObjectVersion
 

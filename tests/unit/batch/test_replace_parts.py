@@ -7,9 +7,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.batch.rewrite import plan_merge
+from app.batch.replace_parts import plan_merge
 from app.ledger.operations import MOST_MERGED_BYTES, MOST_MERGED_PARTS, MOST_MERGED_ROWS
-from app.ledger.records import LivePart
+from app.ledger.types import LivePart
 from app.sinks.part_writer import FILE_BYTES
 
 SMALL = 1000

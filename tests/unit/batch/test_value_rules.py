@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.batch.rules import named, quoted
+from app.batch.value_rules import named, quoted
 
 
 @pytest.mark.parametrize(

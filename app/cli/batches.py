@@ -23,10 +23,10 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="Most lines, newest f
 @batch_app.command("list", epilog="Example: ./spark-submit.sh batch list --all --limit 20")
 def list_batches(everything: Everything = False, limit: Limit = 100, as_json: Json = False, env: Env = "dev", debug: Debug = False) -> None:
     """List micro-batches, a line each: state, what it holds, attempts, failures, and the last error."""
-    from app.ledger import by_hand
+    from app.ledger import manual_changes
 
     _, db = open_database(env)
-    _show(db.run(lambda tx: by_hand.list_batches(tx, limit, everything=everything)), "batches", as_json=as_json)
+    _show(db.run(lambda tx: manual_changes.list_batches(tx, limit, everything=everything)), "batches", as_json=as_json)
 
 
 @batch_app.command("split", epilog="Example: ./spark-submit.sh batch split 17")
@@ -34,10 +34,10 @@ def split_batch(
     batch: Annotated[int, typer.Argument(metavar="N", help="The batch's number.")], env: Env = "dev", debug: Debug = False
 ) -> None:
     """Cut a batch in two halves, which the stream or the next run loads one after the other. Not while the stream is at it."""
-    from app.ledger import by_hand
+    from app.ledger import manual_changes
 
     config, db = open_database(env)
-    first, second = db.run(lambda tx: by_hand.split_batch(tx, batch, config.stream.takeover_seconds, requester()))
+    first, second = db.run(lambda tx: manual_changes.split_batch(tx, batch, config.stream.takeover_seconds, requester()))
     print(f"batch {batch} was split into batches {first} and {second}")
 
 
@@ -46,10 +46,10 @@ def list_operations(
     everything: Everything = False, limit: Limit = 100, as_json: Json = False, env: Env = "dev", debug: Debug = False
 ) -> None:
     """List operations, a line each: kind, state, who asked, its batch, attempts, failures, and the last error."""
-    from app.ledger import by_hand
+    from app.ledger import manual_changes
 
     _, db = open_database(env)
-    _show(db.run(lambda tx: by_hand.list_operations(tx, limit, everything=everything)), "operations", as_json=as_json)
+    _show(db.run(lambda tx: manual_changes.list_operations(tx, limit, everything=everything)), "operations", as_json=as_json)
 
 
 @operation_app.command("cancel", epilog="Example: ./spark-submit.sh operation cancel 5")
@@ -57,10 +57,10 @@ def cancel_operation(
     operation: Annotated[int, typer.Argument(metavar="N", help="The operation's number.")], env: Env = "dev", debug: Debug = False
 ) -> None:
     """Cancel an operation that is not over: nothing of it is done. Not while the stream is at it."""
-    from app.ledger import by_hand
+    from app.ledger import manual_changes
 
     config, db = open_database(env)
-    db.run(lambda tx: by_hand.cancel_operation(tx, operation, config.stream.takeover_seconds, requester()))
+    db.run(lambda tx: manual_changes.cancel_operation(tx, operation, config.stream.takeover_seconds, requester()))
     print(f"operation {operation} was cancelled")
 
 
