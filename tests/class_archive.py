@@ -64,7 +64,8 @@ def make() -> None:
             product = Product(Path(folder))
             product.call("init-db", "--seed")
             product.call("upload", str(drops))
-            product.call("run", "--once", SPARK_SUBMIT_OPTS=java_options(made=new))
+            # The archive is written after the driver has ended.
+            product.call("run", "--once", SPARK_SUBMIT_OPTS=java_options(made=new), SALESTREAM_LINGER_SECONDS="300")
             new.rename(archive())
         finally:
             local.down(Path(folder))

@@ -27,8 +27,9 @@ from app.launch.scratch import Scratch, make, remove, sweep
 from app.lifeline import signal_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a JVM may take to end after its driver, and the rest of a run after its JVM, before it is killed.
-LINGER_SECONDS = 10.0
+# What a JVM may take to end after its driver, and the rest of a run after its JVM, before it is killed. Only a JVM that was told to write
+# something large at its end (a dump, an archive of its classes) needs more.
+LINGER_SECONDS = float(os.environ.get("SALESTREAM_LINGER_SECONDS") or 10)
 FILTER_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 CODE_FILE = "SALESTREAM_DRIVER_CODE_FILE"

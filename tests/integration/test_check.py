@@ -137,6 +137,7 @@ def test_what_the_last_run_left_is_named_and_picked_up(world: World, spark: Spar
         "last run: batch 1 (STARTED, 1 attempts) with 2 files ('sales_data/a.csv', 'sales_data/b.csv') was not finished:"
         " it is finished now",
         "last run: 1 files ('sales_data/c.csv') were discovered and not yet planned: they are loaded now",
+        "last run: the last attempt at batch 1 ended without a word: it is counted from the second time on",
     ]
     assert set(world.states().values()) == {"COMMITTED"}
 
