@@ -53,7 +53,7 @@ def configuration(env: str, *, servers: bool = True) -> Config:
     found = local.read_env(home_of())
     config = load_config(env, conf_dir=conf_folder(), defaults=found.variables() if found else {})
     is_embedded = any(config.origins.get(key, "").find("embedded $") >= 0 for key in ("s3.endpoint_url", "mysql.host", "mysql.port"))
-    if servers and is_embedded and not local.is_up(home_of()):
+    if servers and is_embedded and not local.greet(home_of()):
         raise LocalServerError("the embedded servers do not run", cure=LOCAL_UP)
     return config
 

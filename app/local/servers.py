@@ -114,6 +114,12 @@ def is_up(home: Path) -> bool:
     return all(_runs(home, server) and server.greets(ports[server.NAME]) for server in SERVERS)
 
 
+def greet(home: Path) -> bool:
+    """Tell whether something at the ports of both servers of a home speaks their protocol; asks no process, which may be hidden from us."""
+    ports = load_ports(_real(home))
+    return all(server.greets(ports[server.NAME]) for server in SERVERS)
+
+
 def root_connection_args(home: Path) -> dict[str, Any]:
     """Tell how MariaDB's root logs in, as `pymysql.connect` takes it: for tests and administration.
 

@@ -46,7 +46,15 @@ class Started:
         java.symlink_to(Path(sys.executable).resolve())
         environment = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
         words = ["--", str(java), str(STAND_IN), "jvm", str(folder), sys.executable, "--"]
-        process = subprocess.Popen([sys.executable, "-c", LAUNCH, *words], env=environment, stderr=subprocess.PIPE, text=True, cwd="/")
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, *words],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            # Tests that run under nohup ignore it, and what is ignored stays so.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        )
         return cls(folder, temporary, process)
 
     def up(self) -> Started:

@@ -6,12 +6,14 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
 
 from app.cli import app as cli
+from app.cli.options import configuration
 from app.config.credentials import encrypt
 from app.errors import BatchFailed, MySqlUnavailable, OwnershipError, PipelineError, UsageError
 from app.version import VERSION
@@ -283,3 +285,35 @@ def test_rotate_key_says_which_files_have_the_new_key(
     assert capsys.readouterr().out == f"{path}: 1 values have the new key\n"
     assert cli.main(["rotate-key", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "no value has the old key; nothing was changed\n"
+
+
+EMBEDDED = {
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "SALESTREAM_BUCKET": "salestream",
+    "SALESTREAM_MYSQL_HOST": "127.0.0.1",
+    "SALESTREAM_MYSQL_PORT": "1",
+    "SALESTREAM_MYSQL_USER": "job",
+    "SALESTREAM_MYSQL_PASSWORD": "password",
+    "SALESTREAM_MYSQL_DATABASE": "salestream",
+}
+
+
+def test_embedded_servers_that_do_not_run_are_one_line_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SALESTREAM_HOME", str(tmp_path))
+    monkeypatch.setattr("app.cli.options.local.read_env", lambda _home: SimpleNamespace(variables=lambda: EMBEDDED))
+    monkeypatch.setattr("app.cli.options.local.greet", lambda _home: False)
+    assert cli.main(["status"]) == 1
+    assert capsys.readouterr().err == "salestream: LOCAL_SERVER the embedded servers do not run; run ./spark-submit.sh local up\n"
+    assert cli.main(["config", "show"]) == 0
+
+
+def test_a_configuration_of_other_servers_asks_for_no_embedded_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SALESTREAM_HOME", str(tmp_path))
+    for name, value in EMBEDDED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("app.cli.options.local.greet", lambda _home: pytest.fail("looked at embedded servers"))
+    assert configuration("dev").mysql.host == "127.0.0.1"
