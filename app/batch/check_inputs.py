@@ -45,6 +45,7 @@ def _look_into_the_archive(job: Job, attempt: Attempt, lost: Mapping[int, FileSt
     An operation's may have been moved there by a run that died before it noted that: the note is made now.
 
     Raises:
+        OwnershipError: another instance has taken over.
         RestoredLedger: a file that was never finished, as the ledger has it, has been archived: the ledger has lost its commit.
     """
     client = job.clients()
@@ -54,6 +55,8 @@ def _look_into_the_archive(job: Job, attempt: Attempt, lost: Mapping[int, FileSt
         if attempt.operation is not None:
             finish_move(client, job.config, job.ledger, file)
         elif (key := find_archived(client, job.config, file)) is not None:
+            # Another instance may have taken over, finished the batch and moved the object: then we must end as displaced, and clean up.
+            job.ledger.prove()
             raise RestoredLedger(
                 f"the ledger in MySQL is older than S3: it has not finished file {file.id} {file.key!r}, which lies archived"
                 f" at s3://{file.version.bucket}/{key}"

@@ -81,7 +81,7 @@ def test_jobs_that_were_frozen_and_taken_over_end_with_3_and_change_nothing(site
         processes.signal_all(own, signal.SIGCONT)
         assert running.process.wait(60) == 3, running.text()
         assert "salestream: OWNED " in running.text()
-        assert differences(site.product, site.book) == []
+        assert differences(site.product, site.book) == [], running.text()
     assert processes.gone(home, 20) == []
     assert verified(site.product) == []
     assert site.product.query("SELECT * FROM stream_owner") == before
