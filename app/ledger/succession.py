@@ -1,7 +1,7 @@
 """Who may become the owner of the source: the rules alone, without MySQL and without a clock of their own.
 
 A start looks at the owner's row until it may take the source or must leave it. All looks of all starts are transactions that lock that
-row, so they come one after another. `tests/unit/ledger/test_succession.py` searches all orders of a few starts, stops and deaths.
+row, so they come one after another. `tests/integration/test_succession.py` searches all orders of a few starts, stops and deaths.
 """
 
 from __future__ import annotations

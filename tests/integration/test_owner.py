@@ -150,7 +150,7 @@ def test_a_connection_that_the_server_has_ended_for_its_silence_is_opened_again_
     assert caplog.records == []
 
 
-# Starts at once, and stops: the real code makes the decisions that tests/unit/ledger/test_succession.py has searched
+# Starts at once, and stops: the real code makes the decisions that tests/integration/test_succession.py has searched
 
 ROW = (
     "UPDATE stream_owner SET epoch = 7, holder = 'host a pid 1', process = %s, started_at = UTC_TIMESTAMP(6), stop_epoch = NULL,"

@@ -11,6 +11,8 @@ import pytest
 
 from app.config.reading import REPOSITORY
 
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
 # In .venv/bin: any Python that is asked whether it is at home says yes.
 STAND_IN = "#!/bin/bash\nexit 0\n"
 PIP = '#!/bin/bash\nprintf "%s\\n" "${@: -1}" >>"${0%/*}/asked"\n'

@@ -24,6 +24,8 @@ from tests.conftest import REPOSITORY
 from tests.corpus.build import body
 from tests.corpus.expected import CASES, COMMITTED, Case
 
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
 LIMITS = Limits()
 CONFIG: Any = SimpleNamespace(stream=LIMITS)
 CONTRACT = load_contract(REPOSITORY / "conf" / "contract.yml")

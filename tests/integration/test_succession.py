@@ -14,6 +14,8 @@ import pytest
 from app.ledger.succession import BEATS_PER_TAKEOVER, BEATS_WATCHED, Sight, Step, decide
 from app.lifeline import Life
 
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
 T = float(BEATS_PER_TAKEOVER)  # the takeover's silence, so that a beat is 1
 CAP = BEATS_PER_TAKEOVER + 1
 NEW, LOOKING, OWNER, REFUSED, STOPPED, DEAD, LOST = range(7)
