@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
 import os
 import sys
 from collections.abc import Iterator
@@ -41,3 +43,15 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def contract() -> Contract:
     """The shipped contract, whatever a user has made of conf/contract.yml."""
     return shipped_contract()
+
+
+@pytest.fixture(autouse=True)
+def _no_handlers_of_another_test() -> Iterator[None]:
+    """Take away what `logs.set_up` has installed: it writes to a standard error that ends with the test."""
+    yield
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        # pytest's own are of classes of their own.
+        if type(handler) in (logging.StreamHandler, logging.handlers.RotatingFileHandler):
+            root.removeHandler(handler)
+            handler.close()

@@ -116,7 +116,8 @@ def _remember_readers(tx: Tx, attempt: Attempt, condition: str) -> None:
     tx.execute(
         "INSERT INTO batch_file (file_id, batch_key) SELECT f.id, b.batch_key FROM stage_file s"
         " STRAIGHT_JOIN source_file f ON f.id = s.file_id"
-        f" JOIN micro_batch b ON b.id = f.batch_id WHERE s.batch_key = %s AND {condition} AND b.batch_key IS NOT NULL AND b.id <> %s"
+        " STRAIGHT_JOIN micro_batch b FORCE INDEX (PRIMARY) ON b.id = f.batch_id"
+        f" WHERE s.batch_key = %s AND {condition} AND b.batch_key IS NOT NULL AND b.id <> %s"
         " ON DUPLICATE KEY UPDATE file_id = batch_file.file_id",
         (attempt.batch_key, attempt.batch_id),
     )

@@ -214,7 +214,8 @@ def parts_by_batch(tx: Tx, file_ids: Collection[int]) -> dict[int, dict[str, int
     holders: dict[int, set[str]] = {}
     for page in pages(file_ids):
         sql = (
-            "SELECT f.id AS file_id, b.batch_key FROM source_file f JOIN micro_batch b ON b.id = f.batch_id"
+            "SELECT f.id AS file_id, b.batch_key FROM source_file f FORCE INDEX (PRIMARY)"
+            " STRAIGHT_JOIN micro_batch b FORCE INDEX (PRIMARY) ON b.id = f.batch_id"
             f" WHERE b.batch_key IS NOT NULL AND f.id IN ({marks(page)})"
             f" UNION SELECT file_id, batch_key FROM batch_file WHERE file_id IN ({marks(page)})"
         )
@@ -222,7 +223,10 @@ def parts_by_batch(tx: Tx, file_ids: Collection[int]) -> dict[int, dict[str, int
             holders.setdefault(int(row["file_id"]), set()).add(row["batch_key"])
     counts: dict[str, int] = {}
     for page in pages(sorted(set().union(*holders.values()))):
-        sql = f"SELECT batch_key, COUNT(*) AS n FROM fact_part WHERE state = 'LIVE' AND batch_key IN ({marks(page)}) GROUP BY batch_key"
+        sql = (
+            "SELECT batch_key, COUNT(*) AS n FROM fact_part FORCE INDEX (PRIMARY)"
+            f" WHERE state = 'LIVE' AND batch_key IN ({marks(page)}) GROUP BY batch_key"
+        )
         counts |= {row["batch_key"]: int(row["n"]) for row in tx.rows(sql, page)}
     return {file_id: {key: counts.get(key, 0) for key in keys} for file_id, keys in holders.items()}
 

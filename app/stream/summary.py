@@ -53,7 +53,7 @@ def begin(db: Database) -> Begin:
     """Note where the ledger stands before a run does anything."""
     sql = (
         "SELECT UTC_TIMESTAMP(6) AS moment, (SELECT COALESCE(MAX(id), 0) + 1 FROM micro_batch) AS next_id,"
-        " (SELECT MIN(id) FROM micro_batch WHERE state IN ('PLANNED', 'STARTED', 'HELD')) AS open_id"
+        " (SELECT MIN(id) FROM micro_batch FORCE INDEX (by_state) WHERE state IN ('PLANNED', 'STARTED', 'HELD')) AS open_id"
     )
     row = db.single(lambda tx: tx.row(sql))
     assert row is not None, "a SELECT without FROM has one row"

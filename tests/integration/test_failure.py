@@ -646,6 +646,7 @@ def test_an_operation_is_listed_and_cancelled(world: World, spark: SparkSession)
         cancel(claimed)
     ledger.fail(attempt, "it failed", is_counted=True)
     cancel(claimed)
+    world.execute("UPDATE stream_owner SET stopped_at = UTC_TIMESTAMP(6)")
     world.run_once(spark)
     assert (
         world.rows("SELECT state, detail FROM file_operation WHERE kind = 'RETRACT'")

@@ -210,7 +210,7 @@ CASES = [
     ),
     # This machine
     Case("no Java", variables(JAVA_HOME="/nowhere"), r"MACHINE Java was not found \(/nowhere/bin/java\); install Java 17", 2),
-    Case("old Java", fake_java('openjdk version "11.0.2" 2019'), r"MACHINE Java 17 is needed, but \S+ is 11\.0\.2", 2),
+    Case("old Java", fake_java('openjdk version "11.0.2" 2019'), r"MACHINE Java 17 or newer is needed, but \S+ is 11\.0\.2", 2),
     Case("folder that cannot be written to", unwritable_home, r"MACHINE checkpoints \S+ cannot be written to", 2),
     # Usage, and other commands
     Case("unknown option", variables(), r"No such option: --bogus", 2, ("run", "--bogus")),

@@ -51,7 +51,7 @@ def test_each_reason_has_its_first_line_column_and_value(spark: SparkSession) ->
     )
     census = Census.take(frame)
     assert census.rejects({1, 2}, CONTRACT, {(1, 1): 100, (3, 0): 7}) == [
-        Reject(1, "INVALID_INT", 4, 5, "b", "z"),
+        Reject(1, "INVALID_INT", 3, 5, "b", "z"),
         Reject(1, "TOO_FEW_FIELDS", 1, 7, None, "3"),
         Reject(1, "TOO_LONG", 1, 5, "email", "***"),
         Reject(1, "TOTAL", 1, 7, "a,email", "***"),

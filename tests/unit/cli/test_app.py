@@ -304,6 +304,7 @@ def test_embedded_servers_that_do_not_run_are_one_line_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SALESTREAM_HOME", str(tmp_path))
+    monkeypatch.setenv("SALESTREAM_CONF_DIR", str(SHIPPED_CONF))
     monkeypatch.setattr("app.cli.options.local.read_env", lambda _home: SimpleNamespace(variables=lambda: EMBEDDED))
     monkeypatch.setattr("app.cli.options.local.greet", lambda _home: False)
     assert cli.main(["status"]) == 1
@@ -313,6 +314,7 @@ def test_embedded_servers_that_do_not_run_are_one_line_with_what_to_do(
 
 def test_a_configuration_of_other_servers_asks_for_no_embedded_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SALESTREAM_HOME", str(tmp_path))
+    monkeypatch.setenv("SALESTREAM_CONF_DIR", str(SHIPPED_CONF))
     for name, value in EMBEDDED.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("app.cli.options.local.greet", lambda _home: pytest.fail("looked at embedded servers"))
