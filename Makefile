@@ -27,7 +27,7 @@ $(TOOLS):
 	@scripts/setup.sh
 
 fast: | $(TOOLS) ## lint, type and unit side by side: before each commit
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target --keep-going lint type unit-1 unit-2
+	@rm -rf $(LANES) && $(MAKE) --no-print-directory --jobs=4 --output-sync=target --keep-going lint type unit-lane-1 unit-lane-2
 
 lint: | $(TOOLS) ## ruff (rules and format), import order of the modules
 	.venv/bin/ruff check .
@@ -47,18 +47,30 @@ type: | $(TOOLS) ## mypy --strict over app, scripts and the helpers of the tests
 unit: | $(TOOLS) ## tests without Spark and network, seconds
 	$(PYTEST) $(ORDER) tests/unit
 
-# The first or second half of them, as two processes do all in half the time.
-unit-%: | $(TOOLS)
-	$(PYTEST) $(ORDER) -p tests.shares --share $*/2 tests/unit
+# Lanes do one suite side by side (tests/lanes.py): as many as are started, each with what no other has taken.
+LANES ?= .cache/lanes
+LANE = -p tests.lanes --lanes $(shell mkdir -p $(LANES)/$(1) && echo $(LANES)/$(1))
+
+unit-lane-%: | $(TOOLS)
+	@$(PYTEST) $(ORDER) $(call LANE,unit) tests/unit
+
+# The first one begins with what starts the whole job, the others with what needs their cores less.
+lane-1: classes
+	$(PYTEST) $(ORDER) $(SLOWEST) $(call LANE,e2e) tests/e2e
+	$(PYTEST) $(ORDER) $(SLOWEST) $(call LANE,integration) tests/integration
+
+lane-%: classes
+	$(PYTEST) $(ORDER) $(SLOWEST) $(call LANE,integration) tests/integration
+	$(PYTEST) $(ORDER) $(SLOWEST) $(call LANE,e2e) tests/e2e
 
 spark: | $(TOOLS) ## tests with a local Spark session
 	$(PYTEST) $(ORDER) tests/spark
 
 integration: | $(TOOLS) ## tests on the embedded S3 and MySQL
-	$(PYTEST) $(SLOWEST) tests/integration
+	$(PYTEST) $(ORDER) $(SLOWEST) tests/integration
 
 e2e: classes ## the whole pipeline through ./spark-submit.sh
-	$(PYTEST) $(SLOWEST) tests/e2e --ignore tests/e2e/test_kill_points.py
+	$(PYTEST) $(ORDER) $(SLOWEST) tests/e2e --ignore tests/e2e/test_kill_points.py
 
 kills: classes ## every fail point once: the real job is killed there and must recover
 	$(PYTEST) $(SLOWEST) tests/e2e/test_kill_points.py

@@ -5,10 +5,10 @@ set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 NO_TESTS=5 # pytest's exit code for a folder without tests
-# Most of a part is waiting for servers, processes and their ends, so two of them fit on two cores. What runs side by side takes
-# about the same time.
-FIRST=(lint type unit integration spark bench-quick)
-SECOND=(e2e kills)
+# What runs side by side. Most of integration and e2e is waiting for servers, processes and their ends, so three lanes of them fit on two
+# cores beside the parts that run one after the other.
+LINES=('lint type unit spark bench-quick' lane-1 lane-2 lane-3)
+export LANES=.cache/lanes
 
 logs=.cache/log
 
@@ -36,7 +36,7 @@ run_all() { # part...
 }
 
 mkdir -p "$logs"
-rm -f "$logs"/test-*.result
+rm -rf "$logs"/test-*.result "$LANES"
 # Hundreds of Python processes begin with the same modules: they are compiled once.
 unset PYTHONDONTWRITEBYTECODE
 # A pytest inside make's pipe draws no colours and the summary line stays greppable.
@@ -51,20 +51,25 @@ if [ ${#parts[@]} -gt 0 ]; then
   case " ${parts[*]} " in *' integration '*) fetch_mysql ;; esac
   run_all "${parts[@]}" || failed=1
 else
-  parts=(setup "${FIRST[@]}" "${SECOND[@]}")
-  if run setup; then
+  read -ra parts <<<"setup ${LINES[*]}"
+  # Spark's classes are prepared once, before anything runs beside it.
+  if run setup && run classes; then
     fetch_mysql
-    # In a process group of its own, to end with this script whatever ends that.
-    set -m
-    run_all "${SECOND[@]}" >"$logs/test-second.log" 2>&1 &
-    second=$!
-    set +m
-    trap 'kill -TERM -- "-$second" 2>/dev/null' EXIT
+    others=()
+    # In process groups of their own, to end with this script whatever ends that.
+    trap 'for pid in "${others[@]}"; do kill -TERM -- "-$pid" 2>/dev/null; done' EXIT
     trap 'exit 130' INT TERM
-    run_all "${FIRST[@]}" || failed=1
-    wait "$second" || failed=1
+    set -m
+    for line in "${LINES[@]:1}"; do
+      run_all "$line" >"$logs/test-line-$line.log" 2>&1 &
+      others+=($!)
+    done
+    set +m
+    read -ra first <<<"${LINES[0]}"
+    run_all "${first[@]}" || failed=1
+    for pid in "${others[@]}"; do wait "$pid" || failed=1; done
     trap - EXIT
-    cat "$logs/test-second.log"
+    for line in "${LINES[@]:1}"; do cat "$logs/test-line-$line.log"; done
   else
     failed=1
   fi
@@ -74,8 +79,8 @@ printf '\n%-12s %8s\n' part took
 for part in "${parts[@]}"; do if [ -f "$logs/test-$part.result" ]; then cat "$logs/test-$part.result"; fi; done
 printf '%-12s %6d s   %s\n\n' all "$SECONDS" "$([ "$failed" -eq 0 ] && echo passed || echo FAILED)"
 for part in "${parts[@]}"; do
-  last=$(grep -sE '^=+ .* in [0-9.]+s' "$logs/test-$part.log" | tail -1)
-  if [ -n "$last" ]; then printf '%-12s %s\n' "$part" "$last"; fi
+  # A lane has two.
+  grep -sE '^=+ .* in [0-9.]+s' "$logs/test-$part.log" | sed "s/^/$(printf '%-12s ' "$part")/"
 done
 for part in "${parts[@]}"; do grep -sh '^NOT TESTED: ' "$logs/test-$part.log"; done
 exit "$failed"

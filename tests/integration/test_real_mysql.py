@@ -53,10 +53,17 @@ def make_world(mysql: MySqlServer, servers: LocalEnv, tmp_path: Path) -> Iterato
             ca = {"tls_ca": str(mysql.ca)} if tls == "verify" else {}
             world = World.make(servers, root, tmp_path, mysql=section | {"tls": tls} | ca)
             stack.callback(world.destroy, root)
-            world.as_root(*[f"ALTER USER '{user}'@'%' REQUIRE {'SSL' if tls == 'verify' else 'NONE'}" for user in world.users])
+            require(world, "SSL" if tls == "verify" else "NONE")
+            # The users are the same for all tests, and one of them may make a world without TLS next.
+            stack.callback(require, world, "NONE")
             return world
 
         yield make
+
+
+def require(world: World, what: str) -> None:
+    """Let the users of a world log in only so."""
+    world.as_root(*[f"ALTER USER '{user}'@'%' REQUIRE {what}" for user in world.users])
 
 
 def trace_of_reading(spark: SparkSession, config: MySqlConfig) -> str:

@@ -89,10 +89,10 @@ def test_the_commit_hooks_run_what_make_runs_and_fetch_nothing() -> None:
     assert entries == recipe("lint") + recipe("type")
 
 
-def test_fast_is_lint_type_and_all_shares_of_unit() -> None:
+def test_fast_is_lint_type_and_two_lanes_of_unit() -> None:
     (command,) = recipe("fast")
-    assert command.split()[-4:] == ["lint", "type", "unit-1", "unit-2"]
-    assert recipe("unit-%") == ["$(PYTEST) $(ORDER) -p tests.shares --share $*/2 tests/unit"]
+    assert command.endswith(" lint type unit-lane-1 unit-lane-2")
+    assert recipe("unit-lane-%") == ["@$(PYTEST) $(ORDER) $(call LANE,unit) tests/unit"]
 
 
 def test_the_version_of_the_code_is_that_of_the_project() -> None:
