@@ -30,6 +30,12 @@ Connection: TypeAlias = "pymysql.Connection[Any]"
 ER_LOCK_NOWAIT, ER_LOCK_WAIT_TIMEOUT = 3572, 1205
 # Tries of one transaction, where its caller does not say otherwise.
 ATTEMPTS = 5
+# What every session of ours sets, because a server may have other defaults: quotes or an empty text that mean something else, statements
+# that are refused for having no key, and results that end, without a word, after so many rows.
+OWN_SETTINGS = (
+    "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO'"
+    ", sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_big_selects = 1"
+)
 
 
 class Tx:
@@ -115,8 +121,7 @@ class Database:
                 # A connection without autocommit would keep a read view open between two looks at the ledger.
                 autocommit=True,
                 init_command=(
-                    "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO'"
-                    + f", {lock_limits(c)}"
+                    f"SET time_zone = '+00:00', {OWN_SETTINGS}, {lock_limits(c)}"
                     + (f", wait_timeout = {self._silence}" if self._silence else "")
                 ),
             )
@@ -205,7 +210,8 @@ class Database:
 
 def connect_plainly(config: MySqlConfig) -> Connection:
     """Open a connection with the driver's own defaults, as the migrations' library expects it; it may change large tables for a day."""
-    return _open(config.model_copy(update={"statement_timeout_seconds": 86_400}), init_command=f"SET {lock_limits(config)}")
+    settings = f"SET {OWN_SETTINGS}, default_storage_engine = InnoDB, {lock_limits(config)}"
+    return _open(config.model_copy(update={"statement_timeout_seconds": 86_400}), init_command=settings)
 
 
 def lock_limits(config: MySqlConfig) -> str:

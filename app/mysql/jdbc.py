@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from app.config.load import MySqlConfig
-from app.mysql.database import lock_limits
+from app.mysql.database import OWN_SETTINGS, lock_limits
 from app.mysql.truststore import TYPE, trust_store
 
 
@@ -41,8 +41,8 @@ def jdbc_options(config: MySqlConfig) -> dict[str, str]:
 
 
 def session_variables(config: MySqlConfig) -> str:
-    """Return what a session of Spark's sets: it waits for nobody long, and ends with its owner, and its locks with it."""
-    return f"{lock_limits(config).replace(' ', '')},wait_timeout={config.idle_seconds}"
+    """Return what a session of Spark's sets: the same as any of ours, and that it ends with its owner, and its locks with it."""
+    return f"{OWN_SETTINGS},{lock_limits(config)},wait_timeout={config.idle_seconds}".replace(" ", "")
 
 
 def _jdbc_trust(config: MySqlConfig) -> dict[str, str]:

@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pymysql
+
 from app.config.load import MySqlConfig
 from app.errors import MySqlError
 from app.mysql.database import Connection, Database, Tx, connect_plainly
@@ -16,7 +18,7 @@ from app.mysql.errors import translated
 
 if TYPE_CHECKING:
     from yoyo.backends.base import DatabaseBackend
-    from yoyo.migrations import MigrationList
+    from yoyo.migrations import Migration, MigrationList
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ MIGRATIONS_TABLE = "schema_migration"
 DIMENSIONS_FILE = "001_dimensions.sql"
 # What every text of ours is compared by, and what a code that is ASCII may name instead.
 COLLATION, ASCII_COLLATION = "utf8mb4_bin", "ascii_bin"
-NO_SUCH_TABLE = 1146
+NO_SUCH_TABLE, NO_SUCH_SAVEPOINT = 1146, 1305
 # How long an init-db waits for another one that runs, and how old the lock of a dead one must at least be.
 LOCK_SECONDS = 60
 GRACE_SECONDS = 5.0
@@ -56,12 +58,31 @@ def apply_migrations(config: MySqlConfig) -> list[str]:
             with backend.lock():
                 todo = backend.to_apply(_migrations())
                 names = [migration.id for migration in todo]
-                backend.apply_migrations(todo)
+                for migration in todo:
+                    _apply_one(backend, migration, config)
                 _pin_collations(connection)
         except LockTimeout as exc:
             what = f"an init-db of another version runs in database {config.database}"
             raise MySqlError(what, cure="wait for its end, then run ./spark-submit.sh init-db again") from exc
     return names
+
+
+def _apply_one(backend: DatabaseBackend, migration: Migration, config: MySqlConfig) -> None:
+    """Apply one SQL file.
+
+    MySQL ends the transaction before it creates a table. So when it refuses a statement, yoyo finds its savepoint gone, and says only that.
+
+    Raises:
+        MySqlError: a statement of the file is refused.
+        MySqlUnavailable: the server does not answer.
+    """
+    with translated(f"mysql.database={config.database} scripts/sql/{migration.id}.sql"):
+        try:
+            backend.apply_one(migration)
+        except pymysql.MySQLError as exc:
+            if exc.args[0] == NO_SUCH_SAVEPOINT and isinstance(exc.__context__, pymysql.MySQLError):
+                raise exc.__context__ from None
+            raise
 
 
 def _pin_collations(connection: Connection) -> None:

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS customer (
   phone_number          VARCHAR(30)  DEFAULT NULL,
   customer_joining_date DATE         DEFAULT NULL,
   PRIMARY KEY (customer_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per customer';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per customer';
 
 CREATE TABLE IF NOT EXISTS store (
   id                 INT NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS store (
   store_opening_date DATE         DEFAULT NULL,
   reviews            TEXT         DEFAULT NULL,
   PRIMARY KEY (id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per store';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per store';
 
 CREATE TABLE IF NOT EXISTS product (
   id            INT NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS product (
   updated_date  TIMESTAMP NULL DEFAULT NULL,
   expiry_date   DATE           DEFAULT NULL,
   PRIMARY KEY (id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per product';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per product';
 
 CREATE TABLE IF NOT EXISTS sales_team (
   id           INT NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS sales_team (
   pincode      VARCHAR(20)  DEFAULT NULL,
   joining_date DATE         DEFAULT NULL,
   PRIMARY KEY (id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per seller';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per seller';
 
 CREATE TABLE IF NOT EXISTS s3_bucket_info (
   id            INT NOT NULL AUTO_INCREMENT,
@@ -52,4 +52,4 @@ CREATE TABLE IF NOT EXISTS s3_bucket_info (
   updated_date  TIMESTAMP NULL DEFAULT NULL,
   status        VARCHAR(20)  DEFAULT NULL,
   PRIMARY KEY (id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per bucket that sales may be dropped in';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per bucket that sales may be dropped in';

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS stream_owner (
   heartbeat_at DATETIME(6) DEFAULT NULL,
   stopped_at   DATETIME(6) DEFAULT NULL,
   PRIMARY KEY (id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4
   COMMENT = 'one row: the epoch of the instance whose writes count; every protocol write reads it with a lock';
 
 INSERT INTO stream_owner (id) VALUES (1) ON DUPLICATE KEY UPDATE id = id;
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS file_operation (
   detail       VARCHAR(2000) DEFAULT NULL,
   PRIMARY KEY (id),
   KEY by_state (state, id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4
   COMMENT = 'one row per operation on what was loaded; claimed by a micro-batch like a file';
 
 CREATE TABLE IF NOT EXISTS micro_batch (
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS micro_batch (
   PRIMARY KEY (id),
   KEY by_state (state, id),
   KEY by_operation (operation_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per micro-batch: a set of claimed files, or one operation';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per micro-batch: a set of claimed files, or one operation';
 
 CREATE TABLE IF NOT EXISTS batch_attempt (
   batch_key  VARCHAR(64) NOT NULL COMMENT '<batch>-<epoch>-<attempt>',
@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS batch_attempt (
   PRIMARY KEY (batch_key),
   KEY by_state (state, batch_key),
   KEY by_batch (batch_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per attempt at a micro-batch; leftovers are known by its key';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per attempt at a micro-batch; leftovers are known by its key';
 
 CREATE TABLE IF NOT EXISTS source_file (
   id             BIGINT NOT NULL AUTO_INCREMENT,
@@ -99,7 +99,7 @@ CREATE TABLE IF NOT EXISTS source_file (
   KEY by_archive (archive_due, id),
   KEY by_key (object_key(255)),
   KEY by_content (content_digest)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per object version ever seen below the source prefix';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per object version ever seen below the source prefix';
 
 CREATE TABLE IF NOT EXISTS stage_file (
   batch_key      VARCHAR(64) NOT NULL,
@@ -113,7 +113,7 @@ CREATE TABLE IF NOT EXISTS stage_file (
   rows_pending   BIGINT NOT NULL,
   content_digest VARBINARY(32) DEFAULT NULL,
   PRIMARY KEY (batch_key, file_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file of a batch on its way to the final transaction';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file of a batch on its way to the final transaction';
 
 CREATE TABLE IF NOT EXISTS file_reject (
   file_id      BIGINT NOT NULL,
@@ -123,7 +123,7 @@ CREATE TABLE IF NOT EXISTS file_reject (
   first_line   BIGINT DEFAULT NULL,
   first_column VARCHAR(255) DEFAULT NULL,
   PRIMARY KEY (file_id, batch_key, reason_code)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file, batch and reason of rejected rows';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file, batch and reason of rejected rows';
 
 CREATE TABLE IF NOT EXISTS fact_part (
   batch_key    VARCHAR(64) NOT NULL,
@@ -138,7 +138,7 @@ CREATE TABLE IF NOT EXISTS fact_part (
   PRIMARY KEY (batch_key, sales_month, store_id),
   KEY by_partition (sales_month, store_id, state),
   KEY by_state (state, batch_key)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per Parquet folder of facts: one partition of one batch attempt';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per Parquet folder of facts: one partition of one batch attempt';
 
 CREATE TABLE IF NOT EXISTS quarantine_part (
   batch_key  VARCHAR(64) NOT NULL,
@@ -148,7 +148,7 @@ CREATE TABLE IF NOT EXISTS quarantine_part (
   row_count  BIGINT NOT NULL,
   planned_at DATETIME(6) NOT NULL,
   PRIMARY KEY (batch_key, load_date, reason)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per Parquet folder of rejected rows';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per Parquet folder of rejected rows';
 
 CREATE TABLE IF NOT EXISTS pending_part (
   batch_key    VARCHAR(64) NOT NULL,
@@ -161,7 +161,7 @@ CREATE TABLE IF NOT EXISTS pending_part (
   PRIMARY KEY (batch_key),
   KEY by_state (state, operation_id),
   KEY by_operation (operation_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per Parquet folder of rows that wait for a dimension row';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per Parquet folder of rows that wait for a dimension row';
 
 CREATE TABLE IF NOT EXISTS pending_key (
   batch_key VARCHAR(64) NOT NULL,
@@ -171,7 +171,7 @@ CREATE TABLE IF NOT EXISTS pending_key (
   row_count BIGINT NOT NULL,
   PRIMARY KEY (batch_key, file_id, dimension, key_value),
   KEY by_key (dimension, key_value)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per missing dimension key of a pending part and file';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per missing dimension key of a pending part and file';
 
 CREATE OR REPLACE VIEW product_staging_table AS
 SELECT id,

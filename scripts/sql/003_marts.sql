@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS customers_data_mart (
   row_count        BIGINT NOT NULL,
   updated_at       DATETIME(6) NOT NULL,
   PRIMARY KEY (customer_id, sales_date_month)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per customer and month';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per customer and month';
 
 CREATE TABLE IF NOT EXISTS stage_customers_data_mart (
   batch_key        VARCHAR(64) NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS stage_customers_data_mart (
   total_sales      DECIMAL(20, 4) NOT NULL,
   row_count        BIGINT NOT NULL,
   PRIMARY KEY (batch_key, customer_id, sales_date_month)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per batch attempt, customer and month';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per batch attempt, customer and month';
 
 CREATE TABLE IF NOT EXISTS sales_team_data_mart (
   store_id        INT NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS sales_team_data_mart (
   row_count       BIGINT NOT NULL,
   updated_at      DATETIME(6) NOT NULL,
   PRIMARY KEY (store_id, sales_month, sales_person_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per store, seller and month';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per store, seller and month';
 
 CREATE TABLE IF NOT EXISTS stage_sales_team_data_mart (
   batch_key       VARCHAR(64) NOT NULL,
@@ -45,4 +45,4 @@ CREATE TABLE IF NOT EXISTS stage_sales_team_data_mart (
   total_sales     DECIMAL(20, 4) NOT NULL,
   row_count       BIGINT NOT NULL,
   PRIMARY KEY (batch_key, store_id, sales_month, sales_person_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per batch attempt, store, seller and month';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per batch attempt, store, seller and month';

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS file_header (
   header    MEDIUMTEXT NOT NULL COMMENT 'as it is written in the file, without its line break',
   PRIMARY KEY (file_id, batch_key),
   KEY by_batch (batch_key)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file with rejected rows and batch: what an export begins with';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file with rejected rows and batch: what an export begins with';
 
 CREATE TABLE IF NOT EXISTS file_warning (
   file_id    BIGINT NOT NULL,
@@ -16,14 +16,14 @@ CREATE TABLE IF NOT EXISTS file_warning (
   first_line BIGINT DEFAULT NULL,
   PRIMARY KEY (file_id, batch_key, rule_name),
   KEY by_batch (batch_key)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file, batch and warn rule that accepted rows broke';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per file, batch and warn rule that accepted rows broke';
 
 CREATE TABLE IF NOT EXISTS warning_total (
   rule_name  VARCHAR(60) NOT NULL,
   row_count  BIGINT NOT NULL COMMENT 'accepted rows of all committed batches that broke the rule',
   updated_at DATETIME(6) NOT NULL,
   PRIMARY KEY (rule_name)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per warn rule; the final transaction adds to it, so that nobody has to sum up history';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per warn rule; the final transaction adds to it, so that nobody has to sum up history';
 
 -- The sum of n decimals of 18 digits has 18 + log10(n) digits: 30 are enough for more rows than a month can have.
 ALTER TABLE customers_data_mart MODIFY total_sales DECIMAL(30, 4) NOT NULL;

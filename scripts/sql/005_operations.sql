@@ -11,21 +11,21 @@ CREATE TABLE IF NOT EXISTS operation_file (
   PRIMARY KEY (operation_id, file_id),
   KEY by_file (file_id),
   KEY by_mended (mended_etag)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per operation and file that it is about';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per operation and file that it is about';
 
 CREATE TABLE IF NOT EXISTS operation_partition (
   operation_id BIGINT NOT NULL,
   sales_month  CHAR(7) NOT NULL,
   store_id     INT NOT NULL,
   PRIMARY KEY (operation_id, sales_month, store_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per COMPACT and fact partition that it merges';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row per COMPACT and fact partition that it merges';
 
 CREATE TABLE IF NOT EXISTS batch_file (
   file_id   BIGINT NOT NULL,
   batch_key VARCHAR(64) NOT NULL,
   PRIMARY KEY (file_id, batch_key),
   KEY by_batch (batch_key)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4
   COMMENT = 'one row per file and batch attempt that may hold rows of it, beside the batch that has read it (source_file.batch_id)';
 
 CREATE TABLE IF NOT EXISTS file_withdrawal (
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS file_withdrawal (
   withdrawn_at  DATETIME(6) NOT NULL,
   PRIMARY KEY (file_id, batch_id),
   KEY by_batch (batch_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COMMENT = 'one row each time the rows of a file were taken out again';
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COMMENT = 'one row each time the rows of a file were taken out again';
 
 -- Parquet of an attempt that never committed is gone when its parts are DEAD: only replaced parts still have objects to delete.
 UPDATE fact_part SET state = 'DELETED' WHERE state = 'DEAD' AND live_at IS NULL;

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS file_return (
   returned_at   DATETIME(6) NOT NULL COMMENT 'when a listing showed it again',
   PRIMARY KEY (id),
   KEY by_file (file_id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin
   COMMENT = 'one row each time a listing showed a file again that was missing or overwritten; it is discovered again';
 
 -- MySQL has no ADD COLUMN IF NOT EXISTS, and DDL commits by itself: after a crash right here this file runs again.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +14,11 @@ import pytest
 from app.checks import database
 from app.cli import app as cli
 from app.errors import MySqlError
-from app.mysql.migrations import SQL_FOLDER, apply_migrations, pending_migrations
+from app.mysql.database import Database
+from app.mysql.migrations import SQL_FOLDER, apply_migrations, pending_migrations, seed_dimensions
 from tests.dump import ROUND1, load
 from tests.integration.test_upgrade import update
-from tests.world import ADMIN, World
+from tests.world import ADMIN, World, grant
 
 pytestmark = pytest.mark.integration
 
@@ -94,6 +98,73 @@ def test_a_table_of_another_collation_is_named_by_check_and_set_right_by_init_db
     assert apply_migrations(world.mysql_as(ADMIN)) == []
     assert collations(world) <= PINNED
     assert database.checks(world.config)["mysql tables"]().startswith("the tables are at level")
+
+
+# Servers whose settings are not the usual ones
+
+# All at once: none of them may reach our sessions.
+UNUSUAL = {
+    "sql_mode": "ORACLE,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,PAD_CHAR_TO_FULL_LENGTH",
+    "sql_safe_updates": 1,
+    "sql_select_limit": 2,
+    "max_join_size": 10,
+    "sql_big_selects": 0,
+    "default_storage_engine": "MyISAM",
+    "innodb_default_row_format": "compact",
+    "init_connect": "SET autocommit = 0",
+}
+
+
+@contextmanager
+def server_settings(world: World, **values: Any) -> Iterator[None]:
+    """Change global variables of the server for a while."""
+    assert world.root is not None
+    with world.root.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(f'@@GLOBAL.{name}' for name in values)}")
+        before = dict(zip(values, cursor.fetchone(), strict=True))
+
+        def put(settings: dict[str, Any]) -> None:
+            for name, value in settings.items():
+                cursor.execute(f"SET GLOBAL {name} = %s", (value,))
+
+        try:
+            put(values)
+            yield
+        finally:
+            put(before)
+
+
+def test_a_server_with_unusual_settings_gets_the_tables_and_hides_no_row(world: World) -> None:
+    name = f"{world.config.mysql.database}u"
+    with server_settings(world, **UNUSUAL):
+        world.as_root(f"CREATE DATABASE {name} CHARACTER SET latin1")
+        grant(world.root, name, ADMIN)
+        fresh = world.mysql_as(ADMIN).model_copy(update={"database": name})
+        assert apply_migrations(fresh) == FILES
+        assert apply_migrations(fresh) == []
+        seed_dimensions(Database(fresh), "bucket", "sales_data/")
+        engines = world.rows(
+            "SELECT DISTINCT engine AS e FROM information_schema.tables WHERE table_schema = %s AND engine IS NOT NULL", name
+        )
+        assert engines == [{"e": "InnoDB"}]
+        found = [one for one in database.checks(world.config).values() if one()]
+        assert len(found) == len(database.checks(world.config))
+        other = Database(fresh)
+        assert len(other.run(lambda tx: tx.rows("SELECT * FROM customer a JOIN customer b ON a.first_name <> b.last_name"))) > 25
+        assert other.run(lambda tx: tx.execute("UPDATE customer SET address = CONCAT('a', ' ', 'b') WHERE pincode <> ''")) == 25
+        assert other.run(lambda tx: tx.scalar("SELECT COUNT(*) FROM customer WHERE address = 'a b'")) == 25
+        other.close()
+    world.as_root(f"DROP DATABASE {name}")
+
+
+def test_a_statement_of_a_sql_file_that_is_refused_is_named_with_its_file(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "990_fine.sql").write_text("CREATE TABLE fine (id INT PRIMARY KEY);")
+    (tmp_path / "991_refused.sql").write_text("CREATE TABLE other (id INT PRIMARY KEY);\nCREATE TABLE other (id INT PRIMARY KEY);")
+    monkeypatch.setattr("app.mysql.migrations.SQL_FOLDER", tmp_path)
+    with pytest.raises(MySqlError, match=r"991_refused\.sql: error 1050: Table 'other' already exists"):
+        apply_migrations(world.mysql_as(ADMIN))
 
 
 # An init-db that was killed

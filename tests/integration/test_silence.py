@@ -131,8 +131,12 @@ def test_spark_waits_for_a_silent_mysql_in_bounded_time(world: World, spark: Spa
             return spark.read.format("jdbc").options(**options, dbtable="(SELECT COUNT(*) AS n FROM customer) AS t").load().first()["n"]
 
         assert read() == 25
-        settings = "(SELECT @@innodb_lock_wait_timeout AS a, @@lock_wait_timeout AS b, @@wait_timeout AS c) AS t"
-        assert spark.read.format("jdbc").options(**options, dbtable=settings).load().first().asDict() == {"a": 2, "b": 2, "c": 600}
+        settings = (
+            "(SELECT @@innodb_lock_wait_timeout AS a, @@lock_wait_timeout AS b, @@wait_timeout AS c, @@sql_safe_updates AS d,"
+            " @@sql_big_selects AS e, @@sql_select_limit AS f, @@sql_mode LIKE 'STRICT_ALL_TABLES,%' AS g) AS t"
+        )
+        found = spark.read.format("jdbc").options(**options, dbtable=settings).load().first().asDict()
+        assert {name: int(value) for name, value in found.items()} == {"a": 2, "b": 2, "c": 600, "d": 0, "e": 1, "f": 2**64 - 1, "g": 1}
         for silence in ("in mid-conversation", "from the start"):
             if silence == "from the start":
                 proxy.go_silent()
