@@ -166,12 +166,14 @@ class FakeS3:
         self._begin("get_object", Bucket=Bucket, Key=Key, **given)
         found = self._found(Bucket, Key, "GetObject")
         _check_match(found, IfMatch, "GetObject")
-        data = found.body if Range is None else found.body[_asked_range(Range, len(found.body))]
+        asked = slice(0, len(found.body)) if Range is None else _asked_range(Range, len(found.body))
+        data = found.body[asked]
+        place = {} if Range is None else {"ContentRange": f"bytes {asked.start}-{asked.stop - 1}/{len(found.body)}"}
         body = io.BytesIO(data)
         if self.broken_gets > 0:
             self.broken_gets -= 1
             body = BrokenBody(data, self.breaks_after, silently=self.breaks_silently)
-        return self._described(found) | {"ContentLength": len(data), "Body": body}
+        return self._described(found) | place | {"ContentLength": len(data), "Body": body}
 
     def put_object(
         self, *, Bucket: str, Key: str, Body: bytes | BinaryIO = b"", IfMatch: str | None = None, IfNoneMatch: str | None = None

@@ -139,6 +139,8 @@ def check_versions(client: S3Client, bucket: str, prefix: str) -> str:
             found += " and no other"
         if not is_same_version(shown, now):
             found += "; HEAD and listing show different times: each file costs one listing more"
+        if not _gives_ranges(client, shown):
+            found += "; ranges are ignored by this server: a file that is read in more than one of them is UNREADABLE"
         return found
     finally:
         _delete(client, bucket, probe)
@@ -219,6 +221,11 @@ def _gives(client: S3Client, version: ObjectVersion, etag: str) -> bool:
                 raise
             return False
     return True
+
+
+def _gives_ranges(client: S3Client, version: ObjectVersion) -> bool:
+    with translated(f"s3://{version.bucket}/{version.key} (read)"):
+        return client.get_object(Bucket=version.bucket, Key=version.key, Range="bytes=2-5")["Body"].read() == BODY[2:6]
 
 
 def _useless(bucket: str, key: str, what: str) -> S3Error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ class RangeReader:
         self._end = end
         self._body: Any = None
         self._body_end = 0
+        self._has_length = True
 
     @property
     def is_at_end(self) -> bool:
@@ -112,12 +113,15 @@ class RangeReader:
         try:
             with translated(target):
                 data: bytes = self._body.read(wanted) if wanted else b""
+                is_longer = not self._has_length and self.at + len(data) >= self._body_end and self._body.read(1) != b""
             if wanted and not data:
                 raise S3Unavailable(f"{target}: the connection ended at byte {self.at} of {self._file.size}")
+            if is_longer:
+                self._look_again(target, f"GET gives more than {self._body_end - self.at} bytes from {self.at} on")
         except OSError as exc:
             self.close()
             raise S3Unavailable(f"{target}: {exc}") from exc
-        except S3Unavailable:
+        except (S3Unavailable, FileLost):
             self.close()
             raise
         self.at += len(data)
@@ -140,8 +144,12 @@ class RangeReader:
             # The server ignores If-Match, or has another ETag here than in its listing.
             answer["Body"].close()
             self._look_again(target, f"GET answers with the etag {shown}, not {self._file.etag}")
+        if odd := _other_bytes(answer, self.at, end, is_part=bool(part)):
+            answer["Body"].close()
+            self._look_again(target, odd)
         self._body = answer["Body"]
         self._body_end = end
+        self._has_length = "ContentLength" in answer
 
     def _judge(self, target: str, error: S3Error, cause: ClientError) -> None:
         """Find out whether a refusal says that the object is gone.
@@ -171,6 +179,21 @@ class RangeReader:
             f"{target}: {what}, although HEAD and listing show the booked version",
             cure="the job tries again by itself; if it stays so, see what ./spark-submit.sh check says of this server",
         )
+
+
+def _other_bytes(answer: Mapping[str, Any], begin: int, end: int, *, is_part: bool) -> str | None:
+    """Tell by its headers whether an answer gives other bytes than were asked for, and say so; None when it seems to give those.
+
+    Google Cloud Storage unpacks what was stored with `Content-Encoding: gzip`, and then ignores the range; some gateways ignore it always.
+    """
+    place, length = answer.get("ContentRange"), answer.get("ContentLength")
+    is_there = place.startswith(f"bytes {begin}-{end - 1}/") if place is not None else not is_part or length is not None
+    if is_there and length in (None, end - begin):
+        return None
+    encoding = answer.get("ContentEncoding")
+    stored = f" (stored with Content-Encoding {encoding})" if encoding else ""
+    given = f"{length} bytes" if length is not None else "a body without a length"
+    return f"GET gives {given} at {place or 'no range'}, not {end - begin} bytes from {begin} on{stored}"
 
 
 def refusal_of(error: S3Error) -> str | None:

@@ -242,6 +242,19 @@ def test_a_server_whose_get_knows_another_etag_than_its_listing_fails_the_check(
     )
 
 
+def test_a_server_that_ignores_ranges_is_named_by_the_check(world: World, proxy: FaultProxy) -> None:
+    def whole(request: Request, headers: Headers, _body: bytes) -> tuple[Headers, bytes]:
+        stored = world.direct.get_object(Bucket=request.bucket, Key=request.key)["Body"].read()
+        return [(name, value) for name, value in headers if name.lower() != "content-range"], stored
+
+    proxy.faults.append(Fault(r"^GET ", rewrite=whole, when=lambda request: "range" in request.headers))
+    [versions] = [one for one in check_all(lambda: world.config) if one.name == "s3 versions"]
+    assert versions.ok
+    assert versions.detail.endswith("; ranges are ignored by this server: a file that is read in more than one of them is UNREADABLE"), (
+        versions.detail
+    )
+
+
 def test_more_than_a_page_of_keys_with_equal_signs_is_listed_whole(world: World) -> None:
     """The embedded server loses its place in such listings when it is paged by its own tokens."""
     keys = [f"sales_facts/sales_month=2024-{month:02}/store_id={store}/x.parquet" for month in range(1, 12) for store in range(100)]
