@@ -14,12 +14,13 @@ import time
 import zipfile
 from pathlib import Path, PurePosixPath
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from app.config.load import S3Config
 from app.local import s3proxy
 from app.local.state import BUCKET, HOST, REGION, Secrets, choose_port, load_secrets, make_folders
+from app.s3.read import make_client
 
 EXECUTABLE = 0o755
 PLAIN = 0o644
@@ -95,13 +96,16 @@ def exercise(port: int, known: Secrets) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("S3Proxy does not answer")
         time.sleep(0.1)
-    client = boto3.client(
-        "s3",
-        endpoint_url=f"http://{HOST}:{port}",
-        aws_access_key_id=known.access_key_id,
-        aws_secret_access_key=known.secret_access_key,
-        region_name=REGION,
+    config = S3Config.model_validate(
+        {
+            "endpoint_url": f"http://{HOST}:{port}",
+            "region": REGION,
+            "access_key_id": known.access_key_id,
+            "secret_access_key": known.secret_access_key,
+            "path_style": True,
+        }
     )
+    client = make_client(config)
     client.put_object(Bucket=BUCKET, Key="a/b", Body=b"x")
     client.get_object(Bucket=BUCKET, Key="a/b")["Body"].read()
     client.copy_object(Bucket=BUCKET, Key="a/c", CopySource={"Bucket": BUCKET, "Key": "a/b"})

@@ -13,14 +13,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import lru_cache
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from boto3.exceptions import RetriesExceededError
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session as BotoSession
 
 from app.config.load import S3Config
 from app.errors import S3Error, S3Unavailable
@@ -66,6 +69,10 @@ log = logging.getLogger(__name__)
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 # Every run begins with a look at its bucket: a bucket that is missing later is a server in trouble, and comes back.
 TRANSIENT_CODES = frozenset({"RequestTimeout", "NoSuchBucket"})
+# The client's own errors that no waiting helps against: no keys, no such profile, an AWS configuration file that cannot be read.
+OF_THE_SETTINGS = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ConfigParseError", "InvalidConfigError", "UnknownCredentialError"}
+)
 # Between two looks at an object that seems to be missing.
 SECOND_LOOK_SECONDS = 0.5
 # Keys that a walk remembers, so that it can begin anew by the server's own page tokens without yielding one twice.
@@ -89,10 +96,14 @@ class ObjectVersion:
 
 
 def make_client(config: S3Config, *, attempts: int = 5, connect_timeout: float | None = None) -> S3Client:
-    """Open an S3 client; keys come from the configuration or else from the standard AWS provider chain."""
+    """Open an S3 client; keys come from the configuration or else from the standard AWS provider chain.
+
+    Raises:
+        S3Error: the provider chain is asked, and names a profile that is not there.
+    """
     secret = config.secret_access_key
     token = config.session_token
-    client = boto3.client(
+    client = _session(config.region, with_profile=config.access_key_id is None).client(
         "s3",
         region_name=config.region,
         endpoint_url=config.endpoint_url,
@@ -104,6 +115,8 @@ def make_client(config: S3Config, *, attempts: int = 5, connect_timeout: float |
             user_agent=USER_AGENT,
             retries={"mode": "standard", "max_attempts": attempts},
             s3={"addressing_style": "path" if config.path_style else "auto"},
+            # None: those that the environment names, which know nothing of a server on this machine.
+            proxies={} if _is_on_this_machine(config.endpoint_url) else None,
             max_pool_connections=config.max_connections,
             connect_timeout=connect_timeout or config.connect_timeout_seconds,
             read_timeout=config.read_timeout_seconds,
@@ -114,6 +127,22 @@ def make_client(config: S3Config, *, attempts: int = 5, connect_timeout: float |
     for name in ("PutObject", "UploadPart", "DeleteObjects"):
         client.meta.events.register(f"before-sign.s3.{name}", _add_md5)
     return bound_requests(client, config.read_timeout_seconds, config.least_bytes_per_second)
+
+
+@lru_cache(maxsize=4)
+def _session(region: str, *, with_profile: bool) -> boto3.Session:
+    """Open a session. With keys of our own the profile that a shell names is nobody's business; it may not even be there."""
+    hidden = {} if with_profile else {"profile": (None, None, None, None)}
+    with translated("AWS provider chain"):
+        return boto3.Session(botocore_session=BotoSession(session_vars=hidden), region_name=region)
+
+
+def _is_on_this_machine(url: str | None) -> bool:
+    host = urlsplit(url or "").hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _add_md5(request: Any, **_: Any) -> None:
@@ -137,7 +166,7 @@ def key_source(config: S3Config) -> str:
         S3Error: the chain has no keys.
     """
     with translated("AWS provider chain"):
-        found = boto3.Session(region_name=config.region).get_credentials()
+        found = _session(config.region, with_profile=True).get_credentials()
     if found is None:
         cure = "set s3.access_key_id and s3.secret_access_key, or give the process an AWS profile or role"
         raise S3Error("there are no AWS keys: none in the configuration, none in the provider chain", cure=cure)
@@ -184,7 +213,7 @@ def translated(target: str) -> Iterator[None]:
         kind = S3Unavailable if status in TRANSIENT_STATUS or code_of(exc) in TRANSIENT_CODES else S3Error
         raise kind(f"{target}: {status} {error.get('Code', '')} {error.get('Message', '')}".rstrip()) from exc
     except BotoCoreError as exc:
-        kind = S3Error if type(exc).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound") else S3Unavailable
+        kind = S3Error if type(exc).__name__ in OF_THE_SETTINGS else S3Unavailable
         raise kind(f"{target}: {exc}") from exc
     except (TimeoutError, RetriesExceededError) as exc:
         raise S3Unavailable(f"{target}: {exc}") from exc

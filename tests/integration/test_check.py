@@ -36,6 +36,15 @@ def test_everything_in_place_is_a_line_each_and_exit_code_0(world: World) -> Non
     assert world.keys("") == []
 
 
+def test_a_proxy_and_a_profile_of_the_shell_are_not_for_a_server_on_this_machine_with_keys_of_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_PROFILE", "nobody-has-it")
+    assert failures(world) == {}
+
+
 def test_settings_of_the_server_that_lose_commits_are_named_and_fail_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def commits() -> Finding:
         return next(found for found in check_all(lambda: world.config) if found.name == "mysql commits")

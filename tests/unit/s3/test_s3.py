@@ -17,10 +17,10 @@ from botocore.exceptions import (
 from pydantic import SecretStr
 
 from app import version
-from app.config.load import Config
+from app.config.load import Config, S3Config
 from app.errors import PipelineError, S3Error, S3Unavailable
 from app.ledger.types import SourceFile
-from app.s3.read import ObjectVersion, head, is_same_version, list_all, list_page, make_client, translated
+from app.s3.read import ObjectVersion, _session, head, is_same_version, key_source, list_all, list_page, make_client, translated
 from app.s3.write import copy_version, delete_below, delete_keys, delete_version
 from app.sinks.archive import target_key
 from app.spark.session import settings
@@ -29,6 +29,7 @@ from tests.doubles import FakeS3, PliantS3, refused
 AT = datetime(2024, 1, 1, 10, 0, 0, 999000, tzinfo=UTC)
 VERSION = ObjectVersion("lake", "sales_data/a.csv", "e1", 3, AT)
 URL = "http://127.0.0.1:9"
+OWN_KEYS = {"access_key_id": "a", "secret_access_key": "s"}
 
 
 # Errors
@@ -61,6 +62,40 @@ def test_no_connection_is_transient_and_no_credentials_are_terminal(error: BotoC
     with pytest.raises(kind, match=r"^\S+ s3://lake/x: ") as caught, translated("s3://lake/x"):
         raise error
     assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
+def test_a_profile_that_is_not_there_is_named_where_its_keys_are_asked_for_and_nobodys_business_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "nobody-has-it")
+    _session.cache_clear()
+    own = S3Config.model_validate({"endpoint_url": URL, **OWN_KEYS})
+    assert make_client(own).meta.endpoint_url == URL
+    for ask in (make_client, key_source):
+        with pytest.raises(S3Error, match=r"AWS provider chain: The config profile \(nobody-has-it\) could not be found"):
+            ask(S3Config())
+
+
+@pytest.mark.parametrize(
+    ("url", "proxied"),
+    [
+        ("http://127.0.0.1:9000", False),
+        ("http://127.3.2.1:9000", False),
+        ("http://localhost:9000", False),
+        ("https://[::1]:9000", False),
+        ("https://s3.example.com", True),
+        ("http://10.0.0.7:9000", True),
+        (None, True),
+    ],
+)
+def test_only_a_server_elsewhere_is_asked_through_the_proxy_of_the_shell(
+    monkeypatch: pytest.MonkeyPatch, url: str | None, proxied: bool
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://proxy.example.com:3128")
+    config = S3Config.model_validate({"endpoint_url": url, **OWN_KEYS})
+    assert bool(make_client(config)._endpoint.http_session._proxy_config._proxies) is proxied
 
 
 def test_an_answer_without_a_status_is_terminal_and_has_no_ragged_end() -> None:
