@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app.config.load import Config
 from app.errors import EnvironmentFault
+from app.launch.user import without_a_name
 
 OLDEST_JAVA = 17
 FREE_BYTES = 512 << 20
@@ -85,4 +86,7 @@ def _scratch(config: Config) -> Path:
 def _spark() -> str:
     import pyspark
 
+    if nameless := without_a_name():
+        what, cure = nameless
+        raise EnvironmentFault(what, cure=cure)
     return f"{pyspark.__version__} ({Path(pyspark.__file__).parent})"

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from app.launch.members import MARK, end_members, open_member, signal_member
 from app.launch.scratch import Scratch, make, remove, sweep
+from app.launch.user import without_a_name
 from app.lifeline import signal_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,6 +148,10 @@ def launch(arguments: Sequence[str]) -> int:
     middle = submit.index("--")
     before, after = submit[:middle], submit[middle + 1 :]
 
+    if nameless := without_a_name():
+        # Spark would say so in seventy lines of Java.
+        sys.stderr.write(f"salestream: MACHINE {'; '.join(nameless)}\n")
+        return 2
     parent = Path(tempfile.gettempdir())
     sweep(parent)
     scratch = make(parent)

@@ -17,6 +17,7 @@ from app.checks.grants import NEEDED
 from app.checks.machine import check_disk, check_java
 from app.checks.storage import check_condition, check_own, check_source
 from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable
+from app.launch.__main__ import launch
 from app.source.object_names import CHECK_PROBE, ignore_rule
 from scripts.docgen.schema import read_tables
 from tests.conftest import REPOSITORY
@@ -212,6 +213,19 @@ def test_every_table_of_the_schema_is_granted_or_named_as_not_needed() -> None:
 
 
 # This machine
+
+
+def test_a_user_that_has_only_a_number_is_told_so_instead_of_seventy_lines_of_java(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load() -> None:
+        raise ConfigError("conf/dev.yml: s3: is missing")
+
+    monkeypatch.setattr("os.getuid", lambda: 1_234_567)
+    [found] = [one for one in check_all(load) if one.name == "spark"]
+    assert re.match(r"MACHINE user 1234567 has no name on this machine, .*/etc/passwd \(salestream:x:1234567:", found.detail)
+    assert launch(["--", "spark-submit", "--", "main.py", "run"]) == 2
+    assert capsys.readouterr().err == f"salestream: {found.detail}\n"
 
 
 def fake_java(folder: Path, text: str) -> dict[str, str]:
