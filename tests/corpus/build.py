@@ -65,6 +65,8 @@ BUILT: dict[str, Callable[[], bytes]] = {
     "png_file": lambda: b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89",
     "pdf_file": lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n",
     "gzip_named_csv": lambda: zipped(sale(8)),
+    # A server that does not know the frames of a signed upload stores them with the bytes.
+    "frames_of_an_upload": lambda: b"7f;chunk-signature=%s\r\n%s\r\n0;chunk-signature=%s\r\n\r\n" % (b"a" * 64, sale(75), b"b" * 64),
     "noise": lambda: bytes((n * 197 + n // 7) % 256 for n in range(2000)),
     "utf_16_with_bom": lambda: b"\xff\xfe" + sale(9).decode().encode("utf-16-le"),
     "utf_16_big_endian": lambda: b"\xfe\xff" + sale(10).decode().encode("utf-16-be"),

@@ -198,6 +198,7 @@ HEADERS = (
     refused("json", "MISSING_COLUMN", "JSON lines whose keys are the contract's names"),
     refused("excel_separator_line", "MISSING_COLUMN", "Excel's sep= line before the header"),
     refused("comment_before_header", "MISSING_COLUMN", "a comment before the header"),
+    refused("frames_of_an_upload", "MISSING_COLUMN", "the frames of a signed upload around the text"),
     refused("header_twice_the_same", "DUPLICATE_COLUMN", "price twice"),
     refused("header_twice_by_case", "DUPLICATE_COLUMN", "price and PRICE"),
     refused("header_twice_by_alias", "DUPLICATE_COLUMN", "quantity and its alias qty"),

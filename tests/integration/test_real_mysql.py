@@ -20,7 +20,7 @@ from app.mysql.database import Database
 from app.mysql.jdbc import jdbc_options
 from app.mysql.migrations import apply_migrations, pending_migrations, seed_dimensions
 from tests.integration import test_locks, test_schema, test_silence, test_stream, test_upgrade
-from tests.integration.test_schema import assert_every_file_runs_again
+from tests.integration.test_schema import UNUSUAL, assert_every_file_runs_again, assert_unusual_settings_change_nothing
 from tests.mysql_server import MySqlServer, binary, make_certificates, mysql_server
 from tests.world import ADMIN, JOB, World
 
@@ -97,6 +97,11 @@ def test_migrations_and_sample_dimensions_can_be_applied_again(make_world: MakeW
     assert {d.table: world.rows(f"SELECT COUNT(*) AS n FROM `{d.table}`")[0]["n"] for d in DIMENSIONS} == before
     assert all(before.values())
     assert_every_file_runs_again(world)
+
+
+def test_a_server_with_unusual_settings_gets_the_tables_and_hides_no_row(make_world: MakeWorld) -> None:
+    modes = {"sql_mode": "ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,TRADITIONAL", "sql_require_primary_key": 1}
+    assert_unusual_settings_change_nothing(make_world("off"), **UNUSUAL | modes)
 
 
 def test_an_earlier_database_is_updated_and_its_work_goes_on(make_world: MakeWorld, spark: SparkSession) -> None:

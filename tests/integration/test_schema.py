@@ -135,8 +135,13 @@ def server_settings(world: World, **values: Any) -> Iterator[None]:
 
 
 def test_a_server_with_unusual_settings_gets_the_tables_and_hides_no_row(world: World) -> None:
+    assert_unusual_settings_change_nothing(world, **UNUSUAL)
+
+
+def assert_unusual_settings_change_nothing(world: World, **settings: Any) -> None:
+    """Change the server for a while; make the tables, check everything, read and change rows."""
     name = f"{world.config.mysql.database}u"
-    with server_settings(world, **UNUSUAL):
+    with server_settings(world, **settings):
         world.as_root(f"CREATE DATABASE {name} CHARACTER SET latin1")
         grant(world.root, name, ADMIN)
         fresh = world.mysql_as(ADMIN).model_copy(update={"database": name})
