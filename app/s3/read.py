@@ -67,8 +67,11 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-# Every run begins with a look at its bucket: a bucket that is missing later is a server in trouble, and comes back.
-TRANSIENT_CODES = frozenset({"RequestTimeout", "NoSuchBucket"})
+# Every run begins with a look at its bucket: a bucket that is missing later is a server in trouble, and comes back. A clock that is wrong,
+# as after a machine was asleep, is set right by NTP.
+CLOCK_CODE = "RequestTimeTooSkewed"
+TRANSIENT_CODES = frozenset({"RequestTimeout", "NoSuchBucket", CLOCK_CODE})
+CLOCK_CURE = "set this machine's clock by NTP; the job retries by itself"
 # The client's own errors that no waiting helps against: no keys, no such profile, an AWS configuration file that cannot be read.
 OF_THE_SETTINGS = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ConfigParseError", "InvalidConfigError", "UnknownCredentialError"}
@@ -211,7 +214,8 @@ def translated(target: str) -> Iterator[None]:
         status = status_of(exc)
         error = exc.response.get("Error", {})
         kind = S3Unavailable if status in TRANSIENT_STATUS or code_of(exc) in TRANSIENT_CODES else S3Error
-        raise kind(f"{target}: {status} {error.get('Code', '')} {error.get('Message', '')}".rstrip()) from exc
+        cure = CLOCK_CURE if code_of(exc) == CLOCK_CODE else None
+        raise kind(f"{target}: {status} {error.get('Code', '')} {error.get('Message', '')}".rstrip(), cure=cure) from exc
     except BotoCoreError as exc:
         kind = S3Error if type(exc).__name__ in OF_THE_SETTINGS else S3Unavailable
         raise kind(f"{target}: {exc}") from exc

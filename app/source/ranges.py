@@ -36,7 +36,6 @@ OF_THE_CALLER = frozenset(
         "InvalidAccessKeyId",
         "InvalidToken",
         "PermanentRedirect",
-        "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
         "TokenRefreshRequired",
     }

@@ -6,6 +6,7 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,13 @@ from app.checks.database import check_binlog
 from app.checks.durability import unsafe_settings
 from app.checks.grants import NEEDED
 from app.checks.machine import check_disk, check_java
-from app.checks.storage import check_condition, check_own, check_source
+from app.checks.storage import check_condition, check_listing, check_own, check_source
 from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable
 from app.launch.__main__ import launch
 from app.source.object_names import CHECK_PROBE, ignore_rule
 from scripts.docgen.schema import read_tables
 from tests.conftest import REPOSITORY
-from tests.doubles import refused
+from tests.doubles import FakeS3, refused
 
 GRANTS = (REPOSITORY / "scripts" / "sql" / "grants.sql").read_text(encoding="utf-8")
 
@@ -226,6 +227,19 @@ def test_a_user_that_has_only_a_number_is_told_so_instead_of_seventy_lines_of_ja
     assert re.match(r"MACHINE user 1234567 has no name on this machine, .*/etc/passwd \(salestream:x:1234567:", found.detail)
     assert launch(["--", "spark-submit", "--", "main.py", "run"]) == 2
     assert capsys.readouterr().err == f"salestream: {found.detail}\n"
+
+
+@pytest.mark.parametrize("loses_plus", [False, True])
+def test_a_listing_that_shows_a_blank_for_a_plus_sign_is_named(loses_plus: bool) -> None:
+    class Client(FakeS3):
+        def _listed(self, bucket: str, key: str) -> dict[str, Any]:
+            found = super()._listed(bucket, key)
+            return found | {"Key": key.replace("+", " ") if loses_plus else key}
+
+    client = Client()
+    found = check_listing(client, "lake", "processed/")
+    assert ("plus sign" in found) is loses_plus
+    assert client.keys() == []
 
 
 def fake_java(folder: Path, text: str) -> dict[str, str]:

@@ -41,6 +41,15 @@ def test_a_busy_server_is_transient(status: int) -> None:
         raise refused(status, "SlowDown", "please")
 
 
+def test_a_clock_that_is_wrong_for_a_while_is_waited_for() -> None:
+    with (
+        pytest.raises(S3Unavailable, match="403 RequestTimeTooSkewed .*; set this machine's clock by NTP") as caught,
+        translated("s3://lake/x"),
+    ):
+        raise refused(403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
+    assert caught.value.exit_code == 1
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 412])
 def test_a_refusal_is_terminal(status: int) -> None:
     with pytest.raises(S3Error, match=f"s3://lake/x: {status} AccessDenied no"), translated("s3://lake/x"):
