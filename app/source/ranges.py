@@ -74,6 +74,7 @@ class RangeReader:
         self._body: Any = None
         self._body_end = 0
         self._has_length = True
+        self._stored = ""
 
     @property
     def is_at_end(self) -> bool:
@@ -116,7 +117,7 @@ class RangeReader:
             if wanted and not data:
                 raise S3Unavailable(f"{target}: the connection ended at byte {self.at} of {self._file.size}")
             if is_longer:
-                self._look_again(target, f"GET gives more than {self._body_end - self.at} bytes from {self.at} on")
+                self._look_again(target, f"GET gives more than {self._body_end - self.at} bytes from {self.at} on{self._stored}")
         except OSError as exc:
             self.close()
             raise S3Unavailable(f"{target}: {exc}") from exc
@@ -143,9 +144,11 @@ class RangeReader:
             # The server ignores If-Match, or has another ETag here than in its listing.
             answer["Body"].close()
             self._look_again(target, f"GET answers with the etag {shown}, not {self._file.etag}")
+        encoding = answer.get("ContentEncoding")
+        self._stored = f" (stored with Content-Encoding {encoding})" if encoding else ""
         if odd := _other_bytes(answer, self.at, end, is_part=bool(part)):
             answer["Body"].close()
-            self._look_again(target, odd)
+            self._look_again(target, odd + self._stored)
         self._body = answer["Body"]
         self._body_end = end
         self._has_length = "ContentLength" in answer
@@ -189,10 +192,8 @@ def _other_bytes(answer: Mapping[str, Any], begin: int, end: int, *, is_part: bo
     is_there = place.startswith(f"bytes {begin}-{end - 1}/") if place is not None else not is_part or length is not None
     if is_there and length in (None, end - begin):
         return None
-    encoding = answer.get("ContentEncoding")
-    stored = f" (stored with Content-Encoding {encoding})" if encoding else ""
     given = f"{length} bytes" if length is not None else "a body without a length"
-    return f"GET gives {given} at {place or 'no range'}, not {end - begin} bytes from {begin} on{stored}"
+    return f"GET gives {given} at {place or 'no range'}, not {end - begin} bytes from {begin} on"
 
 
 def refusal_of(error: S3Error) -> str | None:
