@@ -22,10 +22,15 @@ MAKING_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Scratch:
-    """A scratch folder and the descriptor of its lock. Whoever inherits the descriptor keeps the folder alive as well."""
+    """A scratch folder and the descriptor of its lock. Whoever inherits the descriptor keeps the folder alive as well.
+
+    `held` is the folder itself, locked too: systemd-tmpfiles leaves a locked folder alone. Any other one it removes when it is
+    some days old, also from under a stream.
+    """
 
     folder: Path
     lock: int
+    held: int
 
     @property
     def pid_file(self) -> Path:
@@ -50,12 +55,15 @@ def make(parent: Path) -> Scratch:
     fcntl.flock(lock, fcntl.LOCK_EX)
     (folder / f"{ALIVE}.new").rename(folder / ALIVE)
     os.set_inheritable(lock, True)
-    return Scratch(folder, lock)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return Scratch(folder, lock, held)
 
 
 def remove(scratch: Scratch) -> None:
     """Remove a scratch folder, and its lock last."""
     shutil.rmtree(scratch.folder, ignore_errors=True)
+    os.close(scratch.held)
     os.close(scratch.lock)
 
 

@@ -201,6 +201,21 @@ def test_a_folder_is_swept_only_when_nobody_holds_its_lock(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_cleaner_of_old_temporary_files_that_asks_for_the_folders_lock_leaves_it_to_its_run(tmp_path: Path) -> None:
+    """As systemd-tmpfiles does, which otherwise empties the scratch folder of a stream that has run for ten days."""
+
+    def is_free() -> bool:
+        ask = f"import fcntl, os; fcntl.flock(os.open({str(made.folder)!r}, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        return subprocess.run([sys.executable, "-c", ask], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    made = scratch.make(tmp_path)
+    assert not is_free()
+    os.close(made.held)
+    assert is_free()
+    os.close(made.lock)
+    assert scratch.sweep(tmp_path) == [made.folder]
+
+
 def test_a_folder_in_the_making_and_one_of_an_older_version_that_runs_are_left(tmp_path: Path) -> None:
     making, running, over = (tmp_path / f"{scratch.PREFIX}{name}" for name in ("making", "running", "over"))
     for folder in (making, running, over):
