@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
+import io
 import re
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from app.checks import Check, Finding, check_all, lines, look, raise_failures
+from app.checks import Check, Finding, check_all, checks_of, lines, look, raise_failures
 from app.checks.caution import Caution
 from app.checks.database import check_binlog
 from app.checks.durability import unsafe_settings
 from app.checks.grants import NEEDED
 from app.checks.machine import check_disk, check_java
-from app.checks.storage import check_condition, check_listing, check_own, check_source
-from app.errors import CheckFailed, ConfigError, EnvironmentFault, MySqlError, MySqlUnavailable, PipelineError, S3Error, S3Unavailable
+from app.checks.storage import check_condition, check_listing, check_own, check_source, check_versions
+from app.config.load import Config
+from app.errors import (
+    CheckFailed,
+    ConfigError,
+    ContractError,
+    EnvironmentFault,
+    MySqlError,
+    MySqlUnavailable,
+    PipelineError,
+    S3Error,
+    S3Unavailable,
+)
 from app.launch.__main__ import launch
 from app.source.object_names import CHECK_PROBE, ignore_rule
 from scripts.docgen.schema import read_tables
 from tests.conftest import REPOSITORY
 from tests.doubles import FakeS3, refused
+from tests.shipped import SHIPPED_CONF
 
 GRANTS = (REPOSITORY / "scripts" / "sql" / "grants.sql").read_text(encoding="utf-8")
+
+
+ETAG = "f00d"
 
 
 class Bucket:
     """S3 as far as the checks use it: objects, and the requests that are refused."""
 
-    def __init__(self, *denied: str, honours: bool = True) -> None:
+    def __init__(self, *denied: str, honours: bool = True, gives: str = "its version") -> None:
         self.objects: dict[str, bytes] = {}
         self.denied = denied
         self.honours = honours
+        self.gives = gives
 
     def _ask(self, name: str) -> None:
         if name in self.denied:
             raise refused(403, "AccessDenied")
 
-    def list_objects_v2(self, **_: object) -> dict[str, object]:
+    def _shown(self, key: str) -> dict[str, object]:
+        return {"ETag": f'"{ETAG}"', "LastModified": datetime(2024, 1, 1, tzinfo=UTC)}
+
+    def list_objects_v2(self, *, Prefix: str, **_: object) -> dict[str, object]:
         self._ask("list")
-        return {}
+        return {"Contents": [{"Key": key, "Size": len(body), **self._shown(key)} for key, body in self.objects.items() if key == Prefix]}
+
+    def head_object(self, *, Key: str, **_: object) -> dict[str, object]:
+        return {"ContentLength": len(self.objects[Key]), **self._shown(Key)}
 
     def put_object(self, *, Key: str, Body: bytes, **_: object) -> None:
         self._ask("put")
         self.objects[Key] = Body
 
-    def get_object(self, *, Key: str, **_: object) -> dict[str, object]:
+    def get_object(self, *, Key: str, IfMatch: str | None = None, Range: str | None = None, **_: object) -> dict[str, object]:
         self._ask("get")
         if Key not in self.objects:
             raise refused(404, "NoSuchKey")
-        return {"Body": open("/dev/null", "rb")}
+        if IfMatch and {"its version": IfMatch != ETAG, "none": True, "any": False}[self.gives]:
+            raise refused(412, "PreconditionFailed")
+        begin, end = map(int, (Range or f"bytes=0-{len(self.objects[Key])}").removeprefix("bytes=").split("-"))
+        return {"Body": io.BytesIO(self.objects[Key][begin : end + 1])}
 
     def delete_object(self, *, Key: str, IfMatch: str | None = None, **_: object) -> None:
         self._ask("delete")
@@ -152,6 +180,16 @@ def test_without_a_configuration_the_machine_is_still_checked() -> None:
     assert [one.ok for one in found] == [False, True, True]
 
 
+def test_a_contract_whose_columns_a_run_refuses_fails_the_check(config: Config, tmp_path: Path) -> None:
+    tree = yaml.safe_load((SHIPPED_CONF / "contract.yml").read_text())
+    tree["columns"].append({"name": "batch_key", "type": "string", "required": False, "nullable": True})
+    (tmp_path / "contract.yml").write_text(yaml.safe_dump(tree))
+    config = config.model_copy(update={"contract_path": tmp_path / "contract.yml"})
+    [check] = [one for one in checks_of(config) if one.name == "contract"]
+    with pytest.raises(ContractError, match="column batch_key: the facts already have a column of that name"):
+        check.look()
+
+
 # S3
 
 
@@ -189,6 +227,22 @@ def test_a_missing_right_on_the_source_prefix_is_named(right: str, named: str) -
 def test_whether_a_conditional_delete_is_honoured_is_found_out(honours: bool, said: str) -> None:
     bucket = Bucket(honours=honours)
     assert said in check_condition(bucket, "lake", "sales_data_processed/")
+    assert bucket.objects == {}
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"), [("its version", "gives the version asked for and no other"), ("any", "each answer's ETag is compared instead")]
+)
+def test_whether_a_conditional_get_gives_only_the_version_asked_for_is_found_out(gives: str, said: str) -> None:
+    bucket = Bucket(gives=gives)
+    assert check_versions(bucket, "lake", "sales_data_processed/").endswith(said)  # type: ignore[arg-type]
+    assert bucket.objects == {}
+
+
+def test_a_server_that_refuses_its_own_etag_could_not_load_a_file() -> None:
+    bucket = Bucket(gives="none")
+    with pytest.raises(S3Error, match=f"a GET under the etag {ETAG}, which HEAD and listing show, is refused; no file could be loaded"):
+        check_versions(bucket, "lake", "sales_data_processed/")  # type: ignore[arg-type]
     assert bucket.objects == {}
 
 
@@ -288,6 +342,7 @@ def test_a_disk_that_is_nearly_full_is_a_fault(tmp_path: Path, monkeypatch: pyte
 def test_a_server_that_is_down_is_told_once_in_a_line_of_bounded_length() -> None:
     away = MySqlUnavailable("db:3306 " + "x" * 3000)
     found = [Finding(name, str(error), error) for name, error in (("mysql", away), ("s3", S3Unavailable("s3 is away")), ("clock", away))]
+    assert lines([Finding("s3 bucket", "lake\x1b[2J\n")]) == ["ok    s3 bucket lake\\x1b[2J\\n"]
     assert [line[:40].rstrip() for line in lines(found)] == [
         "FAIL  mysql MYSQL_UNAVAILABLE db:3306 xx",
         "FAIL  s3    S3_UNAVAILABLE s3 is away; c",

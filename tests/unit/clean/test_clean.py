@@ -25,7 +25,7 @@ def cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
     def clean(_config: Any, *, dry_run: bool) -> Iterator[tuple[str, Iterator[Removal]]]:
         yield "replaced facts", iter([Removal(f"s3://b/f/{n}/", objects=1, size=1500) for n in (1, 2, 3)])
         yield "archived files", iter([])
-        yield "old files", iter([Removal("source_file id=7 'sales_data/a.csv'", rows=1200)])
+        yield "old files", iter([Removal("source_file id=7 sales_data/a\x1b[2J\n.csv", rows=1200)])
 
     monkeypatch.setattr("app.clean.clean", clean)
     monkeypatch.setattr("app.cli.clean.configuration", lambda _env: KEPT)
@@ -42,7 +42,7 @@ def test_a_dry_run_names_what_would_go_up_to_the_limit(capsys: pytest.CaptureFix
         "replaced facts: and 1 more",
         "replaced facts: 0 rows, 3 objects, 4,500 bytes",
         "archived files: 0 rows, 0 objects, 0 bytes (retention.archive_days is 0: kept)",
-        "old files: source_file id=7 'sales_data/a.csv'",
+        "old files: source_file id=7 sales_data/a\\x1b[2J\\n.csv",
         "old files: 1,200 rows, 0 objects, 0 bytes (retention.ledger_days is 0: kept)",
         "clean: 1,200 rows, 3 objects, 4,500 bytes would be removed",
     ]

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 import typer
 
+from app.checks import Finding
 from app.cli import app as cli
 from app.cli.options import configuration
 from app.config.credentials import encrypt
+from app.config.load import Config, LoggingConfig
 from app.errors import BatchFailed, MySqlUnavailable, OwnershipError, PipelineError, UsageError
 from app.version import VERSION
 from tests.conftest import REPOSITORY
+from tests.doubles import FakeS3
 from tests.shipped import SHIPPED_CONF
 
 PROGRAM = "./spark-submit.sh"
@@ -114,6 +117,7 @@ def test_the_help_of_the_program_lists_every_command(capsys: pytest.CaptureFixtu
         (["local", "nope"], "'nope'"),
         (["run", "--bogus"], "--bogus"),
         (["run", "--env"], "--env"),
+        (["run", "--fail-on-rejected"], "goes with --once"),
         (["upload"], "FOLDER"),
         (["upload", "x", "--threads", "0"], "--threads"),
         (["status", "surplus"], "surplus"),
@@ -216,8 +220,11 @@ def test_status_for_people_names_the_backlog_and_what_rows_wait_for(capsys: pyte
             "backlog_files": 2,
             "backlog_bytes": 99,
             "archive_due": 4,
-            "ignored_objects": [],
-            "failed_operations": [],
+            "ignored_objects": [{"rule": "temporary_name", "objects": 2, "example": "sales_data/a\x1b[2J.part"}],
+            "failed_operations": [{"id": 5, "kind": "RELEASE", "detail": "no such\ncolumn"}],
+            "held_files": 1,
+            "unreadable_files": 8,
+            "archive_refused": 6,
             "warnings": {"total_matches": 3},
             "pending_keys": [{"dimension": "customer", "key": 26, "rows": 1}],
         }
@@ -229,6 +236,11 @@ def test_status_for_people_names_the_backlog_and_what_rows_wait_for(capsys: pyte
     assert "Backlog 2 files, 99 bytes; waiting to be archived 4" in shown
     assert "1 rows wait for customer 26" in shown
     assert "3 accepted rows break the rule total_matches" in shown
+    assert "2 objects are not loaded by the rule temporary_name, first of them sales_data/a\\x1b[2J.part\n" in shown
+    assert "operation 5 RELEASE was given up: no such\\ncolumn\n" in shown
+    assert "1 files fail again and again and are held back" in shown
+    assert "8 files are refused by S3 and stay in place: ./spark-submit.sh files --state UNREADABLE" in " ".join(shown.split())
+    assert "6 loaded files stay in the source prefix, as S3 refuses their move" in shown
 
 
 def test_status_of_an_empty_ledger_has_no_last_batch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,6 +284,43 @@ def test_check_is_a_line_for_each_thing_and_2_when_one_fails(capsys: pytest.Capt
     assert [(one["check"], one["ok"]) for one in found] == [("configuration", False), ("java", True), ("spark", True)]
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_run_is_told_whether_rejected_rows_fail_it(monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(cli, "configuration", lambda _env: SimpleNamespace(logging=LoggingConfig()))
+    monkeypatch.setattr("app.stream.run.run", lambda _config, **options: told.append(options))
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        assert cli.main(["run", "--once", *(["--fail-on-rejected"] if wanted else [])]) == 0
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    assert told == [{"once": True, "fail_on_rejected": wanted}]
+
+
+def test_check_looks_at_the_rules_as_a_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("app.checks.check_all", lambda _load, *, rules: asked.append(rules) or [Finding("contract", "fine")])
+    assert cli.main(["check"]) == 0
+    assert asked == [True]
+
+
+def test_upload_leaves_out_what_the_stream_would_not_load(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "files").mkdir()
+    for name in ("day.csv", "day.csv.part"):
+        (tmp_path / "files" / name).write_text("x")
+    client = FakeS3()
+    monkeypatch.setattr(cli, "configuration", lambda _env: config)
+    monkeypatch.setattr("app.mysql.bucket_info.with_bucket", lambda config: config)
+    monkeypatch.setattr("app.s3.read.make_client", lambda _config: client)
+    assert cli.main(["upload", str(tmp_path / "files")]) == 0
+    assert [key for _, key in client.objects] == ["sales_data/day.csv"]
+    assert "by the rule temporary_name" in capsys.readouterr().out
+
+
 def test_rotate_key_says_which_files_have_the_new_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -309,7 +358,12 @@ def test_embedded_servers_that_do_not_run_are_one_line_with_what_to_do(
     monkeypatch.setattr("app.cli.options.local.greet", lambda _home: False)
     assert cli.main(["status"]) == 1
     assert capsys.readouterr().err == "salestream: LOCAL_SERVER the embedded servers do not run; run ./spark-submit.sh local up\n"
+    # As wide as it is, also in a narrow terminal or a pipe: a line for each value.
+    monkeypatch.setenv("COLUMNS", "40")
     assert cli.main(["config", "show"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len({line.split()[0] for line in lines}) == len(lines)
+    assert any(line.startswith("stream.temporary_names ") and line.endswith("dev.yml") for line in lines)
 
 
 def test_a_configuration_of_other_servers_asks_for_no_embedded_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

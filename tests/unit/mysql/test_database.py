@@ -330,7 +330,13 @@ def test_jdbc_rewrites_batches_and_works_in_utc_and_utf8(config: Config) -> None
     assert query["rewriteBatchedStatements"] == ["true"]
     assert query["connectionTimeZone"] == ["UTC"]
     assert query["characterEncoding"] == ["UTF-8"]
-    assert query["connectTimeout"] == ["10000"]
+
+
+def test_no_wait_of_spark_for_mysql_is_without_a_bound(config: Config) -> None:
+    limits = {"connect_timeout_seconds": 3, "read_timeout_seconds": 20, "lock_wait_seconds": 10, "idle_seconds": 90}
+    settings = jdbc_settings(with_mysql(config, **limits))
+    assert (settings["connectTimeout"], settings["socketTimeout"]) == (["3000"], ["30000"])
+    assert settings["sessionVariables"] == ["innodb_lock_wait_timeout=10,lock_wait_timeout=10,wait_timeout=90"]
 
 
 @pytest.mark.parametrize(("tls", "mode"), [("off", "DISABLED"), ("required", "REQUIRED"), ("verify", "VERIFY_IDENTITY")])

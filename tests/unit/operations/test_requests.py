@@ -12,6 +12,7 @@ import pytest
 from app.config.load import Config
 from app.contract.contract import Contract
 from app.errors import UsageError
+from app.ledger.file_search import Choice
 from app.ledger.operations import MOST_READ_PARTS, parts_by_batch
 from app.ledger.types import OperationKind
 from app.model.marts import CUSTOMERS
@@ -19,7 +20,7 @@ from app.operations.compact import MOST_MERGED_ROWS, Merge, request_merge
 from app.operations.corrected_rows import as_written, delimiter_of, upload_mended, with_lines
 from app.operations.dry_run import MartChange, Spool, _differences
 from app.operations.progress import wait_for
-from app.operations.select_files import Chosen, request_files
+from app.operations.select_files import Chosen, choose, request_files
 from app.parsing.record_rules import Limits
 from app.views.quarantine import BookedFile, Reason, RejectedRow
 from tests.doubles import FakeDatabase
@@ -53,6 +54,17 @@ def test_a_request_is_cut_as_micro_batches_are(config: Config, sizes: list[int],
     db: Any = FakeDatabase()
     numbers = request_files(db, config.model_copy(update={"stream": limits}), OperationKind.REPLAY, chosen(*sizes), "test")
     assert [files_of(db)[number] for number in numbers] == groups
+
+
+@pytest.mark.parametrize("state", ["GONE", "OVERWRITTEN", "UNREADABLE"])
+def test_a_file_that_was_taken_for_lost_or_refused_may_be_replayed(config: Config, state: str) -> None:
+    row = {"id": 7, "object_key": b"sales_data/a.csv", "state": state, "in_force": 0, "size_bytes": 9, "rows_loaded": 0, "rows_pending": 0}
+    row |= {"archived_key": None, "archived_at": None, "archive_due": 0, "batch_id": None, "is_skipped": 0}
+    db: Any = FakeDatabase(found={"SELECT f.id, f.object_key": [row], "SELECT": []})
+    (file,) = choose(db, config, OperationKind.REPLAY, Choice(names=("7",)), replaces=False)
+    assert (file.id, file.key) == (7, "sales_data/a.csv")
+    with pytest.raises(UsageError, match=rf"file 7 does not count in the marts \({state}\)"):
+        choose(db, config, OperationKind.RETRACT, Choice(names=("7",)), replaces=False)
 
 
 def test_partitions_are_merged_so_many_at_a_time_as_a_batch_may_write() -> None:

@@ -212,10 +212,12 @@ def test_puts_and_bulk_deletes_carry_the_checksum_that_every_server_knows(config
         write_object(client, "lake", "a", b"body")
     with pytest.raises(EndpointConnectionError):
         client.put_object(Bucket="lake", Key="a", Body=io.BytesIO(b"body"))
-    assert sent == {"PutObject": "hBotaJrYa9FhFEdFPCLG/A=="}
+    with pytest.raises(EndpointConnectionError):
+        client.upload_part(Bucket="lake", Key="a", UploadId="1", PartNumber=1, Body=b"body")
+    assert sent == dict.fromkeys(["PutObject", "UploadPart"], "hBotaJrYa9FhFEdFPCLG/A==")
     with pytest.raises(S3Unavailable):
         delete_keys(client, "lake", ["a"])
-    assert set(sent) == {"PutObject", "DeleteObjects"}
+    assert set(sent) == {"PutObject", "UploadPart", "DeleteObjects"}
 
 
 @pytest.mark.parametrize("fault", [refused(400, "MissingContentMD5"), refused(501, "NotImplemented"), refused(400, "InvalidDigest")])

@@ -63,3 +63,16 @@ def test_a_stop_ends_the_archive_whatever_waits(monkeypatch: pytest.MonkeyPatch)
     site = Site(monkeypatch)
     site.keeper.wanted = lambda: False
     assert not site.moves()
+
+
+def test_a_look_asks_whether_a_file_of_the_configuration_was_edited(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(monkeypatch)
+    looks: list[str] = []
+    site.keeper.edited = SimpleNamespace(look=lambda: looks.append("edited"))  # type: ignore[assignment]
+    # The rest of a look needs a ledger.
+    site.prove = lambda: looks.append("ledger")  # type: ignore[attr-defined]
+    for name in ("clear_stage", "clear_consumed", "clear_replaced", "clear_mended"):
+        monkeypatch.setattr(housekeeping, name, lambda *_: 0)
+    monkeypatch.setattr(site.keeper, "request_release", lambda: 0)
+    assert site.keeper.look() == 0
+    assert looks == ["edited", "ledger"]

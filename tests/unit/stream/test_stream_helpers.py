@@ -5,7 +5,9 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -236,3 +238,20 @@ def test_a_run_says_first_which_version_it_is(config: Config, monkeypatch: pytes
     with caplog.at_level(logging.INFO, "app"), pytest.raises(UsageError):
         run(config, once=True)
     assert caplog.messages == [f"starting salestream version={VERSION} env=test"]
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("once", [True, False])
+def test_a_run_that_ends_by_itself_says_what_it_did(config: Config, monkeypatch: pytest.MonkeyPatch, once: bool) -> None:
+    monkeypatch.delenv("SALESTREAM_DRIVER_PID_FILE", raising=False)
+    told: list[tuple[object, bool]] = []
+    nothing = {"check_before_start": None, "load_contract": None, "make_client": None, "refuse_restored": None, "run_owned": None}
+    for name, answer in {**nothing, "owners_database": None, "build_session": SimpleNamespace(stop=lambda: None)}.items():
+        monkeypatch.setattr(f"app.stream.run.{name}", lambda *_, answer=answer, **__: answer)
+    monkeypatch.setattr("app.stream.run.with_bucket", lambda config: config)
+    monkeypatch.setattr("app.stream.run.Ownership", lambda *_: nullcontext(SimpleNamespace(epoch=1)))
+    monkeypatch.setattr("app.stream.run.summary.begin", lambda _db: "since")
+    monkeypatch.setattr("app.stream.run.summary.summarise", lambda _db, since: f"found {since}")
+    monkeypatch.setattr("app.stream.run.summary.tell", lambda found, *, fail_on_rejected: told.append((found, fail_on_rejected)))
+    run(config, once=once, fail_on_rejected=once)
+    assert told == ([("found since", True)] if once else [])

@@ -10,8 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from app.cli import app as cli
 from app.cli.verify import report
-from app.config.load import MartsConfig, S3Config
+from app.config.load import Config, MartsConfig, S3Config
 from app.contract.contract import Column
 from app.ledger.paging import batched
 from app.ledger.parts import key_of
@@ -194,9 +195,9 @@ def test_the_scratch_database_leaves_nothing_behind() -> None:
 
 def test_remarks_are_printed_and_do_not_count(capsys: pytest.CaptureFixture[str]) -> None:
     seen = Verification(parts=1200, rows=3400, files=15)
-    assert report([Difference(REMARK, "f", "not comparable")], seen, limit=5, as_json=False) == 0
+    assert report([Difference(REMARK, "a\x1b[2J\n.csv", "not comparable")], seen, limit=5, as_json=False) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "f: not comparable",
+        "a\\x1b[2J\\n.csv: not comparable",
         "verify: 1,200 parts, 3,400 rows, 2 marts, 15 files: 0 differences",
     ]
 
@@ -215,3 +216,12 @@ def test_only_so_many_of_each_kind_are_shown(capsys: pytest.CaptureFixture[str])
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(records) == 4
     assert records[-1]["by_kind"] == {"mart": 1503, "file": 1}
+
+
+def test_what_a_repair_does_is_a_harmless_line(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("app.cli.verify.configuration", lambda _env: config)
+    monkeypatch.setattr("app.mysql.bucket_info.with_bucket", lambda config: config)
+    for name in ("plan", "repair"):
+        monkeypatch.setattr(f"app.verify.repair.{name}", lambda _config: iter(["a\x1b[2J\n.csv: offered again"]))
+    assert cli.main(["verify", "--repair", "--dry-run"]) == cli.main(["verify", "--repair"]) == 0
+    assert capsys.readouterr().out == "a\\x1b[2J\\n.csv: offered again\n" * 2
