@@ -304,8 +304,9 @@ def fake_java(folder: Path, text: str) -> dict[str, str]:
     return {"JAVA_HOME": str(folder)}
 
 
-def test_java_17_and_newer_will_do(tmp_path: Path) -> None:
-    assert check_java(fake_java(tmp_path, 'openjdk version "17.0.15" 2025-04-15')).startswith("17.0.15 (")
+@pytest.mark.parametrize("version", ["17.0.15", "21.0.4", "25"])
+def test_java_17_and_newer_will_do(tmp_path: Path, version: str) -> None:
+    assert check_java(fake_java(tmp_path, f'openjdk version "{version}" 2025-04-15')).startswith(f"{version} (")
 
 
 @pytest.mark.parametrize(
