@@ -14,7 +14,9 @@ import pytest
 from app.config.reading import REPOSITORY
 
 # Writes what it was given; SPARK_HOME is where the script looks for it.
-STAND_IN = '#!/bin/bash\nprintf "%s\\n" "OPTS=$SPARK_SUBMIT_OPTS" "$@" >"$SPARK_HOME/given"\n'
+STAND_IN = (
+    '#!/bin/bash\nprintf "%s\\n" "OPTS=$SPARK_SUBMIT_OPTS" "$@" >"$SPARK_HOME/given"\nprintf %s "$RES_OPTIONS" >"$SPARK_HOME/resolver"\n'
+)
 PARALLEL, G1 = "-XX:+UseParallelGC", "-XX:+UseG1GC"
 CHOSEN_BY = ("SPARK_SUBMIT_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")
 
@@ -90,3 +92,9 @@ def test_on_this_machine_spark_is_taken_without_its_zip_of_pyspark(tmp_path: Pat
 
 def test_everything_that_the_workers_daemon_loads_is_there() -> None:
     subprocess.run([sys.executable, "-c", "from app.spark.worker_daemon import load; load()"], cwd=REPOSITORY, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(("chosen", "told"), [("", "timeout:2 attempts:2"), ("timeout:9", "timeout:9")])
+def test_a_name_server_that_answers_nothing_is_given_up_after_seconds(tmp_path: Path, chosen: str, told: str) -> None:
+    given(tmp_path, "run", RES_OPTIONS=chosen)
+    assert (tmp_path / "resolver").read_text() == told
