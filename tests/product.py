@@ -11,10 +11,11 @@ from typing import Any
 import pymysql
 
 from app import local
-from app.config.load import load_config
+from app.config.load import Config, load_config
 from app.s3.read import list_all, make_client
 from tests import class_archive
 from tests.conftest import REPOSITORY
+from tests.verified import found_by_verify
 
 SUBMIT = str(REPOSITORY / "spark-submit.sh")
 PATIENCE = 400
@@ -98,6 +99,12 @@ class Product:
 
     def keys(self, prefix: str) -> list[str]:
         """List the objects below a prefix."""
-        env = self.environment_of_servers()
-        config = load_config("dev", environ={}, defaults=env.variables())
+        config = self._config()
         return [v.key for v in list_all(make_client(config.s3), config.s3.bucket, prefix) if not v.key.endswith("/")]
+
+    def found_by_verify(self) -> list[str]:
+        """Return what `verify --deep` finds, asked in this process, which is sooner there than a command."""
+        return found_by_verify(self._config())
+
+    def _config(self) -> Config:
+        return load_config("dev", environ={}, defaults=self.environment_of_servers().variables())

@@ -104,6 +104,9 @@ class World:
     users: dict[str, str] = field(default_factory=dict, repr=False)
     root: pymysql.Connection | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        self._at_first = self.config
+
     @classmethod
     def make(cls, env: LocalEnv, root: pymysql.Connection, folder: Path, mysql: Mapping[str, str] | None = None) -> World:
         """Create an empty world; `mysql` are settings of that section which the configuration file has instead of variables."""
@@ -140,6 +143,19 @@ class World:
         tree[section] |= values
         path.write_text(yaml.safe_dump(tree))
         self.config = _load(self.env, self.folder)
+
+    def undisturbed(self) -> Config:
+        """Return the configuration of now with the servers of the beginning: without the proxies and short limits of a test."""
+        servers = ("endpoint_url", "connect_timeout_seconds", "read_timeout_seconds", "least_bytes_per_second")
+        s3 = self.config.s3.model_copy(update={name: getattr(self._at_first.s3, name) for name in servers})
+        return self.config.model_copy(update={"mysql": self._at_first.mysql, "s3": s3})
+
+    def has_batches(self) -> bool:
+        """Tell whether anything was ever begun, asked as root and past every proxy."""
+        assert self.root is not None
+        with self.root.cursor() as cursor:
+            cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {self._at_first.mysql.database}.micro_batch)")
+            return bool(cursor.fetchall()[0][0])
 
     @property
     def client(self) -> Any:

@@ -57,3 +57,4 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_line_and_loses_nothing(prod
 
     product.call("run", "--once")
     assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2033-01'") == [(Decimal(100),)]
+    assert product.found_by_verify() == []

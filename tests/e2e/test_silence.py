@@ -53,3 +53,4 @@ def test_a_stop_ends_a_run_whose_server_is_silent(product: Product, tmp_path: Pa
     product.call("run", "--once")
     found = product.query(f"SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '{month}'")
     assert found == [(Decimal(100),)]
+    assert product.found_by_verify() == []

@@ -119,6 +119,7 @@ def test_a_second_term_signal_stops_at_once_loses_nothing_and_leaves_no_temporar
     assert list(temporary.iterdir()) == []
     product.call("run", "--once")
     assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2034-01'") == [(Decimal(100),)]
+    assert product.found_by_verify() == []
 
 
 def members_of(product: Product) -> dict[str, int]:
@@ -153,6 +154,7 @@ def test_nothing_of_a_run_outlives_a_killed_script_and_the_next_start_takes_the_
     product.call("run", "--once", TMPDIR=str(temporary))
     assert list(temporary.iterdir()) == []
     assert product.query("SELECT total_sales FROM customers_data_mart WHERE sales_date_month = '2035-01'") == [(Decimal(100),)]
+    assert product.found_by_verify() == []
 
 
 def test_stop_lets_the_stream_finish_its_batch_and_says_so(product: Product, tmp_path: Path) -> None:

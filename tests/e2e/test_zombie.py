@@ -36,6 +36,7 @@ def test_of_two_jobs_started_at_once_exactly_one_runs(site: Site, tmp_path: Path
     turned_away = next(run.text() for run in (one, two) if run.process.returncode == 3)
     assert "salestream: OWNED the source is held by" in turned_away
     assert differences(site.product, site.book) == []
+    assert site.product.found_by_verify() == []
 
 
 def test_of_three_jobs_started_at_once_over_a_killed_one_exactly_one_runs_and_it_keeps_the_source(site: Site, tmp_path: Path) -> None:
@@ -51,6 +52,7 @@ def test_of_three_jobs_started_at_once_over_a_killed_one_exactly_one_runs_and_it
     assert all("salestream: OWNED the source is held by" in run.text() for run in runs if run.process.returncode == 3)
     assert site.product.query("SELECT epoch FROM stream_owner") == [(before + 1,)]
     assert differences(site.product, site.book) == []
+    assert site.product.found_by_verify() == []
 
 
 def test_jobs_that_were_frozen_and_taken_over_end_with_3_and_change_nothing(site: Site, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from app import failpoints, local
 from app.local import LocalEnv
+from tests.verified import found_by_verify
 from tests.world import World, spark_session
 
 
@@ -42,6 +43,14 @@ def world(servers: LocalEnv, home: Path, tmp_path: Path, request: pytest.Fixture
         made = World.make(servers, root, tmp_path)
         yield made
         made.destroy(root)
+
+
+@pytest.fixture
+def verified(world: World) -> Iterator[None]:
+    """Whatever a test has done to the servers: at its end `verify --deep` finds nothing that is lost, doubled or stranded."""
+    yield
+    if world.has_batches():
+        assert found_by_verify(world.undisturbed()) == []
 
 
 @pytest.fixture

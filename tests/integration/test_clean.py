@@ -22,9 +22,9 @@ from app.ledger.restore_guard import Marker, write_marker
 from app.ledger.types import OperationKind
 from app.mysql.database import Row
 from app.operations.select_files import choose, request_files
-from app.verify import Verification, differences
 from app.verify.repair import plan, repair
 from tests.integration.test_stream import HEADER
+from tests.verified import found_by_verify
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -342,7 +342,7 @@ def test_after_clean_marts_facts_and_counters_are_as_before_and_verify_finds_not
     assert [name.split("/")[3:] for name in gone["rejected rows"]] == [["reason=INVALID_INT", "batch_key=1-1-1", ""]]
     assert [name for name in gone["replaced facts"] if "store_id=121" in name] == gone["replaced facts"] != []
     assert effect(world) == before
-    assert found_by_verify(world) == []
+    assert found_by_verify(world.config, remarks=False) == []
 
     # What this one freed goes with the next: the row of c.csv, then what only it referred to.
     assert [one.name for one in removals(world, dry_run=False)["old files"]] == ["source_file id=3 'sales_data/c.csv'"]
@@ -353,7 +353,7 @@ def test_after_clean_marts_facts_and_counters_are_as_before_and_verify_finds_not
     assert [row["id"] for row in world.rows("SELECT id FROM micro_batch ORDER BY id")] == [1, 2, 3, 5, 6, 7, 8]
     assert world.rows("SELECT kind, state FROM file_operation") == [{"kind": "REPLAY", "state": "REQUESTED"}]
     assert effect(world) == before
-    assert found_by_verify(world) == []
+    assert found_by_verify(world.config, remarks=False) == []
     assert_commands_say_so(world, monkeypatch, capsys)
 
     # The stream goes on, deletes what is still in its grace time when that is over, and loads.
@@ -362,13 +362,13 @@ def test_after_clean_marts_facts_and_counters_are_as_before_and_verify_finds_not
     world.run_once(spark)
     assert [row["state"] for row in world.rows("SELECT DISTINCT state FROM fact_part WHERE dead_at IS NOT NULL")] == ["DELETED"]
     assert set(world.parquet_parts()) == set(world.live_parts())
-    assert found_by_verify(world) == []
+    assert found_by_verify(world.config, remarks=False) == []
 
     # Of b.csv the rejected rows go while its archived object stays.
     world.execute(f"UPDATE quarantine_part SET planned_at = {OLD} WHERE batch_key = '2-1-1'")
     assert len(removals(world, dry_run=False)["rejected rows"]) == 1
     said = "source_file id=2 'sales_data/b.csv': not comparable: clean has deleted its rejected rows; only its Parquet was compared"
-    assert [str(one) for one in differences(world.config, Verification(), deep=True)] == [said]
+    assert found_by_verify(world.config) == [said]
 
 
 def load_history(world: World, spark: SparkSession) -> None:
@@ -426,10 +426,6 @@ def effect(world: World) -> Any:
     files = "SELECT id, state, rows_read, rows_loaded, rows_rejected, rows_pending FROM source_file WHERE in_force = 1"
     tables: list[list[Row]] = [world.rows(sql) for sql in (files, "SELECT * FROM warning_total", "SELECT * FROM pending_key")]
     return world.customer_mart(), world.team_mart(), world.live_parts(), tables
-
-
-def found_by_verify(world: World) -> list[str]:
-    return [str(one) for one in differences(world.config, Verification(), deep=True) if one.counts]
 
 
 def assert_commands_say_so(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

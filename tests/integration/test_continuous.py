@@ -18,7 +18,7 @@ from app.stream.supervise import StopRequest
 from tests.integration.test_stream import HEADER, assert_parts_agree
 from tests.world import World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("verified"), pytest.mark.timeout(900)]
 
 # Generous: these tests are about what happens, not how fast; the benchmarks measure that.
 PATIENCE = 300

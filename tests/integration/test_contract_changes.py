@@ -20,6 +20,7 @@ from app.views.facts import list_facts
 from app.views.facts_snippets import Engine, snippet
 from app.views.status import read_status
 from tests.integration.test_operations import ask, facts_of
+from tests.verified import found_by_verify
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -73,7 +74,7 @@ def know(world: World, *customers: int) -> None:
 
 
 def said(world: World) -> list[str]:
-    return [str(one) for one in differences(world.config, Verification(), deep=True) if one.counts]
+    return found_by_verify(world.config, remarks=False)
 
 
 def nothing_failed(world: World) -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 
-from app.verify import Verification, differences
 from tests.integration.test_stream import HEADER
+from tests.verified import found_by_verify
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -50,7 +50,7 @@ def test_a_byte_order_mark_wins_over_a_windows_1252_contract(world: World, spark
     assert found == [(1, "café Ā", '{"Größe":"é"}'), (2, "sugar", None), (4, "café", None)]
     rejects = world.rows("SELECT file_id, reason_code, first_line, first_column FROM file_reject ORDER BY file_id")
     assert [tuple(row.values()) for row in rejects] == [(2, "INVALID_ENCODING", 2, "product_name"), (4, "INVALID_INT", 3, "customer_id")]
-    assert [str(one) for one in differences(world.config, Verification(), deep=True)] == []
+    assert found_by_verify(world.config) == []
 
 
 @pytest.mark.parametrize(

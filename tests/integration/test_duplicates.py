@@ -13,10 +13,10 @@ from app.errors import UsageError
 from app.ledger.file_search import Choice
 from app.ledger.types import OperationKind
 from app.operations.progress import progress_of
-from app.verify import Verification, differences
 from app.views.files import list_files
 from tests.integration.test_operations import ask, set_contract
 from tests.integration.test_stream import HEADER
+from tests.verified import found_by_verify
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -43,7 +43,7 @@ def counting(world: World) -> list[str]:
 
 
 def said(world: World) -> list[str]:
-    return [str(one) for one in differences(world.config, Verification(), deep=True)]
+    return found_by_verify(world.config)
 
 
 @pytest.mark.parametrize("policy", ["skip", "reject"])

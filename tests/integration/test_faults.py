@@ -346,6 +346,7 @@ def refuse(pattern: str, status: int = 403) -> Fault:
     ],
     ids=["source", "facts", "quarantine", "pending"],
 )
+@pytest.mark.usefixtures("verified")
 def test_a_prefix_that_is_refused_in_a_batch_stops_the_run_at_once_with_nothing_counted(
     world: World, spark: SparkSession, fault: Fault, says: str
 ) -> None:
@@ -363,6 +364,7 @@ def test_a_prefix_that_is_refused_in_a_batch_stops_the_run_at_once_with_nothing_
     assert world.states() == {"a.csv": "COMMITTED"}
 
 
+@pytest.mark.usefixtures("verified")
 def test_a_privilege_that_is_revoked_under_the_stream_is_named(world: World, spark: SparkSession) -> None:
     world.drop("a.csv", f"{HEADER}\n{GOOD}\n")
     world.as_root(f"REVOKE INSERT ON {world.bucket}.stage_customers_data_mart FROM '{JOB}'@'%'")

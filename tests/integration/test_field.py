@@ -20,7 +20,7 @@ from tests.world import World
 
 HEADER = f"{NAMES}\n"
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("verified"), pytest.mark.timeout(600)]
 
 
 def sale(customer: int, day: int = 1, total: int = 50) -> str:

@@ -18,10 +18,11 @@ from app.ledger.types import Attempt, FactPart, Outcome
 from app.mysql.database import Connection
 from app.mysql.jdbc import jdbc_options
 from app.source.planner import planner_of
-from tests.integration.test_outages import assert_sound, row
+from tests.integration.test_outages import row
+from tests.integration.test_stream import assert_parts_agree
 from tests.world import World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("verified"), pytest.mark.timeout(600)]
 
 STAGE = "stage_customers_data_mart"
 COLUMNS = "(batch_key, customer_id, sales_date_month, total_sales, row_count)"
@@ -75,7 +76,7 @@ def test_the_next_owner_waits_for_no_lock_of_a_dead_attempt_and_removes_its_rows
     world.run_once(spark)
     assert left(world, key) == 0
     assert world.customer_mart() == {(1, "2024-02"): Decimal(50)}
-    assert_sound(world)
+    assert_parts_agree(world)
 
 
 def test_rows_that_are_locked_are_nothing_done_so_that_a_run_can_end(world: World) -> None:

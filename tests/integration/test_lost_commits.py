@@ -194,6 +194,7 @@ def test_before_a_file_is_called_missing_its_place_in_the_archive_is_looked_at(
     assert world.keys("sales_data_processed/") == archived
 
 
+@pytest.mark.usefixtures("verified")
 def test_a_replay_of_a_file_whose_move_was_not_noted_finds_it_in_the_archive(world: World, spark: SparkSession) -> None:
     """A crash, or a lost commit, between the deletion in the source prefix and its note."""
     world.drop("a.csv", f"{HEADER}\n1,{ROW}\n")

@@ -35,6 +35,7 @@ from app.views.quarantine import find_file, list_findings, rejected_rows
 from scripts import generators
 from tests.integration.test_continuous import running, wait_until
 from tests.oracle import expected_marts
+from tests.verified import found_by_verify
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -63,8 +64,7 @@ def assert_in_force(world: World, paths: Iterable[Path]) -> None:
     wanted = expected_marts(list(paths))
     assert world.customer_mart() == wanted.customers
     assert world.team_mart() == wanted.team
-    seen = Verification()
-    assert [str(one) for one in differences(world.config, seen, deep=True)] == []
+    assert found_by_verify(world.config) == []
     rows = world.rows("SELECT COALESCE(SUM(row_count), 0) AS n FROM fact_part WHERE state = 'LIVE'")[0]["n"]
     assert rows == sum(counts[1] for counts in wanted.files.values())
     assert world.rows("SELECT id FROM micro_batch WHERE state NOT IN ('COMMITTED', 'SPLIT')") == []
@@ -148,7 +148,7 @@ def test_waiting_rows_of_a_retracted_file_go_and_those_of_others_wait_on(world: 
     world.execute("INSERT INTO customer (customer_id, first_name) VALUES (900, 'Late'), (901, 'Later')")
     world.run_once(spark)
     assert world.customer_mart() == {(901, "2024-01"): Decimal("20.0000")}
-    assert list(differences(world.config, Verification(), deep=True)) == []
+    assert found_by_verify(world.config) == []
 
 
 def test_a_rejected_file_is_loaded_by_a_replay_once_the_contract_allows_it(world: World, spark: SparkSession) -> None:
@@ -165,7 +165,7 @@ def test_a_rejected_file_is_loaded_by_a_replay_once_the_contract_allows_it(world
     # It is no error any more.
     assert file["at"].startswith(world.config.s3.processed_prefix)
     assert world.keys(world.config.s3.error_prefix) == []
-    assert list(differences(world.config, Verification(), deep=True)) == []
+    assert found_by_verify(world.config) == []
 
 
 def test_a_compaction_leaves_one_part_for_each_partition_and_the_same_rows(world: World, spark: SparkSession, tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ from app.ledger.types import OperationKind
 from app.local import LocalEnv
 from app.operations.compact import mergeable, request_merge
 from app.operations.select_files import choose, request_files
-from app.verify import Verification, differences
 from scripts import generators
 from tests.oracle import Dimensions, expected_marts
+from tests.verified import found_by_verify
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
@@ -213,7 +213,7 @@ def make_machine(make_world: Callable[[], World], destroy: Callable[[World], Non
             found = world.rows("SELECT id, rows_read, rows_loaded, rows_pending FROM source_file WHERE in_force = 1")
             counters = {row["id"]: (row["rows_read"], row["rows_loaded"], row["rows_pending"]) for row in found}
             assert counters == {file_id: wanted.files[str(one.content)] for file_id, one in in_force.items()}
-            assert [str(one) for one in differences(world.config, Verification(), deep=True)] == []
+            assert found_by_verify(world.config) == []
             assert world.rows("SELECT id FROM micro_batch WHERE state NOT IN ('COMMITTED', 'SPLIT')") == []
             assert world.rows("SELECT id, detail FROM file_operation WHERE state <> 'DONE'") == []
             assert world.rows("SELECT batch_key FROM batch_attempt WHERE state = 'OPEN'") == []

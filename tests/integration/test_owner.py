@@ -344,6 +344,7 @@ def test_a_zombie_never_cleans_up_behind_its_successor(world: World) -> None:
             assert world.keys("sales_facts/") == [facts.format(attempt.batch_key)]
 
 
+@pytest.mark.usefixtures("verified")
 def test_a_writer_that_was_taken_over_removes_what_it_wrote_since(
     world: World, spark: SparkSession, pause_at: Callable[[str], Path]
 ) -> None:

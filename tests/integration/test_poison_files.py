@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from tests.world import World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("verified"), pytest.mark.timeout(900)]
 
 HEADER = "customer_id,store_id,product_name,sales_date,sales_person_id,price,quantity,total_cost"
 GOOD = f"{HEADER}\n1,121,sugar,2024-04-01,1,50,1,50\n"

@@ -13,7 +13,7 @@ from app.failpoints import InjectedFailure
 from tests.integration.test_stream import HEADER, assert_parts_agree
 from tests.world import World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("verified"), pytest.mark.timeout(600)]
 
 REST = "121,sugar,2024-02-01,1,50,2,100"
 # A loaded row, a rejected one and one that waits: the transaction touches every table that it can touch.

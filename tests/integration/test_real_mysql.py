@@ -22,6 +22,7 @@ from app.mysql.migrations import apply_migrations, pending_migrations, seed_dime
 from tests.integration import test_locks, test_schema, test_silence, test_stream, test_upgrade
 from tests.integration.test_schema import UNUSUAL, assert_every_file_runs_again, assert_unusual_settings_change_nothing
 from tests.mysql_server import MySqlServer, binary, make_certificates, mysql_server
+from tests.verified import found_by_verify
 from tests.world import ADMIN, JOB, World
 
 pytestmark = [
@@ -109,7 +110,9 @@ def test_an_earlier_database_is_updated_and_its_work_goes_on(make_world: MakeWor
 
 
 def test_nobody_waits_for_the_locks_of_a_dead_attempt(make_world: MakeWorld, spark: SparkSession) -> None:
-    test_locks.test_the_next_owner_waits_for_no_lock_of_a_dead_attempt_and_removes_its_rows_later(make_world("verify"), spark)
+    world = make_world("verify")
+    test_locks.test_the_next_owner_waits_for_no_lock_of_a_dead_attempt_and_removes_its_rows_later(world, spark)
+    assert found_by_verify(world.config) == []
 
 
 def test_a_long_statement_that_the_server_works_on_is_waited_for(make_world: MakeWorld) -> None:

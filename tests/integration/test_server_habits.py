@@ -29,7 +29,7 @@ from tests.integration.test_outages import row
 from tests.integration.test_stream import assert_parts_agree
 from tests.world import World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("verified"), pytest.mark.timeout(600)]
 
 A_LISTING = r"^GET [^/]+/\?.*list-type=2"
 CONTENTS = rb"<Contents>.*?<Key>(?P<key>[^<]*)</Key>.*?</Contents>"

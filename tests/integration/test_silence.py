@@ -14,15 +14,16 @@ from pyspark.sql import SparkSession
 
 from app.cli import app as cli
 from app.errors import MySqlUnavailable, S3Unavailable
-from app.mysql.database import Database
+from app.mysql.database import Database, connect_plainly
 from app.mysql.jdbc import jdbc_options
 from app.spark.errors import failure_of
 from tests.integration.test_continuous import running, wait_until
-from tests.integration.test_outages import assert_sound, row
+from tests.integration.test_outages import row
+from tests.integration.test_stream import assert_parts_agree
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.world import ADMIN, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("verified"), pytest.mark.timeout(300)]
 
 SHORT = {"connect_timeout_seconds": 1, "read_timeout_seconds": 2, "lock_wait_seconds": 2}
 
@@ -61,6 +62,10 @@ def test_a_mysql_that_falls_silent_ends_a_statement_in_bounded_time(world: World
             db.single(lambda tx: tx.scalar("SELECT 1"))
         proxy.speak()
         assert db.run(lambda tx: tx.scalar("SELECT 1")) == 1
+        # Not even the whole statement is taken, which is more than the buffers on the way hold.
+        proxy.go_silent()
+        with takes(10), pytest.raises(MySqlUnavailable, match="timed out"):
+            db.single(lambda tx: tx.scalar("SELECT LENGTH(%s)", ("x" * (12 << 20),)))
 
 
 def test_a_lost_answer_is_noticed_though_the_server_answers_others(world: World) -> None:
@@ -107,6 +112,10 @@ def test_a_row_and_a_table_that_others_lock_are_waited_for_no_longer_than_config
         with takes(6), pytest.raises(MySqlUnavailable, match="error 1205"):
             Database(world.mysql_as(ADMIN), attempts=1).single(lambda tx: tx.execute("ALTER TABLE stream_owner COMMENT 'x'"))
         other.rollback()
+    # And the migrations' library, which opens its own.
+    with connect_plainly(world.mysql_as(ADMIN)) as plain, plain.cursor() as cursor:
+        cursor.execute("SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout")
+        assert cursor.fetchall() == ((2, 2),)
 
 
 def test_a_resolver_that_answers_nothing_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +187,7 @@ def test_the_stream_goes_on_after_a_mysql_that_was_silent(world: World, spark: S
             proxy.speak()
             wait_until("the second drop", lambda: len(world.keys("sales_data_processed/")) == 2)
         assert world.customer_mart() == {(1, "2024-02"): Decimal(50), (2, "2024-02"): Decimal(50)}
-        assert_sound(world)
+        assert_parts_agree(world)
 
 
 # Where the conversation stops: what the statement begins with, on whichever connection it comes.
@@ -207,7 +216,7 @@ def test_a_mysql_that_falls_silent_in_a_batch_ends_the_run_and_the_next_counts_i
     wait_until("the silent run's heartbeat is too old", lambda: is_over(world))
     world.run_once(spark)
     assert world.customer_mart() == {(1, "2024-02"): Decimal(50)}
-    assert_sound(world)
+    assert_parts_agree(world)
 
 
 def is_over(world: World) -> bool:
@@ -239,7 +248,7 @@ def test_the_stream_goes_on_after_an_s3_that_was_silent_or_slow(world: World, sp
             proxy.rate = None
             wait_until("the third drop", lambda: world.states().get("3.csv") == "COMMITTED")
         assert world.customer_mart() == {(n, "2024-02"): Decimal(50) for n in (1, 2, 3)}
-        assert_sound(world)
+        assert_parts_agree(world)
 
 
 @pytest.mark.parametrize("how", ["silent", "slow"])

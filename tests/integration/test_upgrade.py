@@ -11,9 +11,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from app.mysql.migrations import apply_migrations, pending_migrations
-from app.verify import Verification, differences
 from tests.dump import ROUND1, grant_new_tables, load
 from tests.oracle import Dimensions, expected_marts
+from tests.verified import found_by_verify
 from tests.world import ADMIN, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -88,7 +88,7 @@ def assert_work_is_done(world: World) -> None:
     assert world.rows("SELECT COUNT(*) AS n FROM file_operation WHERE state = 'FAILED'") == [{"n": 1}]
     assert states(world, "file_operation") == {"DONE", "FAILED"}
     assert world.keys("sales_data/") == []
-    assert [str(one) for one in differences(world.config, Verification(), deep=True) if one.kind != "remark"] == []
+    assert found_by_verify(world.config, remarks=False) == []
 
 
 def write(path: Path, rows: list[str]) -> Path:
