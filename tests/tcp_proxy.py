@@ -24,6 +24,7 @@ class TcpProxy:
         refused: a connection that has sent this text gets one of the refusals for the answer to its COMMIT, which the server does not see.
         refusals: error numbers and texts, one for each such COMMIT; when there are none left, it gets through.
         silenced_by: a statement that holds this text makes the proxy silent before it gets through.
+        swallowed: a statement that holds this text is lost, once: its connection stays open, and the server answers all others.
     """
 
     host: str
@@ -36,6 +37,7 @@ class TcpProxy:
     refused: bytes | None = None
     refusals: list[tuple[int, str]] = field(default_factory=list)
     silenced_by: bytes | None = None
+    swallowed: bytes | None = None
     cuts: int = 0
     _flows: threading.Event = field(default_factory=threading.Event)
     _open: set[socket.socket] = field(default_factory=set)
@@ -103,6 +105,9 @@ class TcpProxy:
                     self.silenced_by = None
                     self.go_silent()
                 self._flows.wait()
+                if self.swallowed is not None and self.swallowed in data:
+                    self.swallowed = None
+                    continue
                 is_marked = is_marked or (self.marked is not None and self.marked in data)
                 is_refused = is_refused or (self.refused is not None and self.refused in data)
                 if is_refused and data[4:].upper() == b"\x03COMMIT":
