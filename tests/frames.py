@@ -12,7 +12,7 @@ from app.contract.columns import with_types
 from app.contract.contract import Contract
 from app.model.dimensions import DIMENSIONS
 from app.model.lookup import Lookup, Lookups
-from app.parsing.rows import Layout, Row, batch_of_rows
+from app.parsing.rows import Layout, Row, batches_of_rows
 from app.source.dimensions import lookup_rows
 
 FAULTS = "array<struct<code:string,column:string,value:string>>"
@@ -70,7 +70,8 @@ def scanned(spark: SparkSession, contract: Contract, *rows: dict[str, Any]) -> D
     own = {"_kind": "row", "_file_id": 7, "_split": 0, "_extra": None, "_raw": "the text", "_faults": (), "_marker": None}
     made: list[dict[str, Any]] = [GOOD | own | {"_line": at} | row for at, row in enumerate(rows, 1)]
     sound = [Row(row["_line"], [row[name] for name in contract.names]) for row in made if not row["_faults"] and not row["_marker"]]
-    typed = {row["_line"]: row for row in with_types(batch_of_rows(Layout(contract.names, contract.names), sound), contract).to_pylist()}
+    batches = batches_of_rows(Layout(contract.names, contract.names), sound, 0)
+    typed = {row["_line"]: row for batch in batches for row in with_types(batch, contract).to_pylist()}
     for row in made:
         row["_known"] = None if row["_marker"] else _known(row)
         found = typed.get(row["_line"], dict.fromkeys(contract.names) | {"_faults": row["_faults"] or None})

@@ -1,41 +1,46 @@
 """The careful path of the scan: whole lines in, records out, whatever their quotes. Pure.
 
-Work is linear in the bytes, whatever they are. Each distinct line of a window is looked at once outside quotes and once inside them; where
-records of several lines end follows for all lines together, from sums over the lines, in Arrow. Reading on from each open quote instead
-would read the same lines again and again.
+Work is linear in the bytes, whatever they are, and there may be a line for every few bytes: what is asked of lines is asked of all of them
+at once, in Arrow. Each line is looked at once outside quotes and once inside them; where records of several lines end follows for all lines
+together, from sums over the lines. Reading on from each open quote instead would read the same lines again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.parsing.record_rules import CLOSED, OPEN, Limits, LineShape, QuoteRule, long_row, quote_rule, row_of
-from app.parsing.rows import Layout, Row, counting
+from app.parsing.careful_rows import CarefulRows
+from app.parsing.record_rules import CLOSED, LONG, MALFORMED, OPEN, Limits, QuoteRule, long_row, quote_rule, row_of
+from app.parsing.rows import Layout, batches_of_rows, counting, joined, line_starts, pieces, running
 
-_NO_ROW = pa.scalar(None, pa.int32())
-_LONG = LineShape(CLOSED, 0)
 # Below this Arrow's calls cost more than they save.
-FEW_BYTES = 4 << 10
+FEW_BYTES = 8 << 10
 
 
 @dataclass(frozen=True)
 class Found:
-    """The records that begin in the first `lines` lines of a window, which end at the offset `size`.
+    """The `count` records that begin in the first `lines` lines of a window, which end at the offset `size`.
 
-    `places` says for each record which one of the distinct `rows` it is (None: each record is a row of its own), and `line_numbers`
-    on which line it begins, from 0.
+    `batches` gives them, for the line number of the window's first line.
     """
 
     lines: int
     size: int
-    rows: Sequence[Row]
-    places: pa.Array | None
-    line_numbers: pa.Array
+    count: int
+    batches: Callable[[int], Iterator[pa.RecordBatch]]
+
+
+class Shapes(NamedTuple):
+    """How each of many lines ends, and its complete fields."""
+
+    end: pa.Array
+    fields: pa.Array
 
 
 @dataclass(frozen=True)
@@ -58,55 +63,35 @@ class Window:
         """Return the records up to the first line for which the window is too short to say whether a record begins in it."""
         if len(self.text) <= FEW_BYTES and self.wanted_end >= len(self.text) and (found := self._few_records()):
             return found
-        shapes = [self._shape(line) for line in self._distinct]
         spans: list[tuple[int, int]] = []
-        stop = len(self._ends) if self.wanted_end >= len(self.text) else self.text.count(b"\n", 0, self.wanted_end)
-        if any(shape and shape.end == OPEN for shape in shapes):
-            spans, stop = self._spans(shapes, stop)
-        rows, row_of_line = self._rows(shapes)
-        places = row_of_line.take(self._ids.slice(0, stop))
-        if spans:
-            places = self._with_spans(places, spans, rows)
-        lines = counting(stop)
-        if places.null_count:
-            is_record = places.is_valid()
-            lines, places = lines.filter(is_record), places.filter(is_record)
+        stop = self._count if self.wanted_end >= len(self.text) else self.text.count(b"\n", 0, self.wanted_end)
+        if b'"' in self.text:
+            spans, stop = self._spans(stop)
         after = max(stop, spans[-1][1] + 1) if spans else stop
-        return Found(after, self._ends[after - 1].as_py() + 1 if after else 0, rows, places, lines)
+        rows = self._rows(spans, after)
+        return Found(after, self._starts[after].as_py(), len(rows.lines), rows.batches)
 
     def _few_records(self) -> Found | None:
         """Return the records one by one, if none of them can have several lines."""
-        rows, numbers = [], []
+        rows = []
         lines = self.text.split(b"\n")[:-1]
         for number, line in enumerate(lines):
-            if (shape := self._shape(line)) is None:
-                continue
-            if shape.end == OPEN:
-                return None
-            rows.append(self._row(line, shape))
-            numbers.append(number)
-        return Found(len(lines), len(self.text), rows, None, pa.array(numbers, pa.int64()))
+            if len(line) > self.limits.max_record_bytes:
+                rows.append(long_row(number, line, len(line), self.layout))
+            elif line.strip(self._blanks):
+                shape = self._rule.outside(line)
+                if shape.end == OPEN:
+                    return None
+                rows.append(row_of(line.rstrip(b"\r"), shape, number, self.layout))
+        return Found(len(lines), len(self.text), len(rows), lambda first_line: batches_of_rows(self.layout, rows, first_line))
 
     @cached_property
-    def _ends(self) -> pa.Array:
-        """Return the offset of each LF."""
-        codes = pa.Array.from_buffers(pa.uint8(), len(self.text), [None, pa.py_buffer(self.text)])
-        return pc.indices_nonzero(pc.equal(codes, pa.scalar(ord("\n"), pa.uint8()))).cast(pa.int64())
+    def _starts(self) -> pa.Array:
+        return line_starts(self.text)
 
-    @cached_property
-    def _encoded(self) -> pa.DictionaryArray:
-        offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.add(self._ends, 1).cast(pa.int32())])
-        lines = pa.BinaryArray.from_buffers(pa.binary(), len(self._ends), [None, offsets.buffers()[1], pa.py_buffer(self.text)])
-        return lines.dictionary_encode()
-
-    @cached_property
-    def _ids(self) -> pa.Array:
-        """Return for each line its place among the distinct ones."""
-        return self._encoded.indices
-
-    @cached_property
-    def _distinct(self) -> list[bytes]:
-        return [line[:-1] for line in self._encoded.dictionary.to_pylist()]
+    @property
+    def _count(self) -> int:
+        return len(self._starts) - 1
 
     @cached_property
     def _blanks(self) -> bytes:
@@ -114,65 +99,75 @@ class Window:
 
     @cached_property
     def _rule(self) -> QuoteRule:
-        return quote_rule(self.layout.delimiter, len(self.layout.names))
+        return quote_rule(self.layout.delimiter)
 
-    def _shape(self, line: bytes) -> LineShape | None:
-        """Say how a line ends in which a record begins; None for a blank one."""
-        if len(line) > self.limits.max_record_bytes:
-            return _LONG
-        return self._rule.outside(line) if line.strip(self._blanks) else None
+    @cached_property
+    def _lines(self) -> pa.Array:
+        return pieces(self.text, self._starts, pa.binary())
 
-    def _row(self, line: bytes, shape: LineShape) -> Row:
-        if shape is _LONG:
-            return long_row(0, line, len(line), self.layout)
-        return row_of(line.rstrip(b"\r"), shape, 0, self.layout)
+    @cached_property
+    def _outside(self) -> Shapes:
+        """Say how each line ends if a record begins in it."""
+        plain = Shapes(pa.repeat(pa.scalar(CLOSED, pa.int8()), self._count), pc.add(self._fields(self._lines), 1))
+        # Only at the beginning of a field a quote is special.
+        is_quoted = pc.or_(pc.starts_with(self._lines, '"'), pc.match_substring(self._lines, self.layout.delimiter + '"'))
+        end, fields = self._with_quoted(plain, is_quoted, b"")
+        sizes = pc.subtract(pc.subtract(self._starts[1:], self._starts[:-1]), 1)
+        is_long = pc.greater(sizes, self.limits.max_record_bytes)
+        if is_long.true_count:
+            return Shapes(pc.if_else(is_long, pa.scalar(LONG, pa.int8()), end), pc.if_else(is_long, sizes, fields))
+        return Shapes(end, fields)
 
-    def _rows(self, shapes: Sequence[LineShape | None]) -> tuple[list[Row], pa.Array]:
-        """Return the rows of distinct lines, as if no record had several, and for each of those lines its row."""
-        rows: list[Row] = []
-        places: list[int | None] = []
-        for line, shape in zip(self._distinct, shapes, strict=True):
-            if shape is None:
-                places.append(None)
-                continue
-            places.append(len(rows))
-            rows.append(self._row(line, shape))
-        return rows, pa.array(places, pa.int32())
+    @cached_property
+    def _inside(self) -> Shapes:
+        """Say how each line ends if it begins within a quoted field: as if that began with the line."""
+        has_quote = pc.match_substring(self._lines, '"')
+        # Most lines with quotes out of place are told by that.
+        is_good = pc.match_substring_regex(self._lines, self._rule.good_inside)
+        ends = [pa.scalar(end, pa.int8()) for end in (OPEN, MALFORMED)]
+        plain = Shapes(pc.if_else(is_good, *ends), pa.repeat(pa.scalar(0, pa.int64()), self._count))
+        return self._with_quoted(plain, pc.and_(has_quote, is_good), b'"')
 
-    def _with_spans(self, places: pa.Array, spans: Sequence[tuple[int, int]], rows: list[Row]) -> pa.Array:
-        """Put the records of several lines in the place of their lines."""
-        first, last = (pa.array(lines, pa.int64()) for lines in zip(*spans, strict=True))
-        distinct, numbers = self._texts(first, last)
-        shape = LineShape(CLOSED, len(self.layout.names))
-        numbers = pc.add(numbers, pa.scalar(len(rows), pa.int32()))
-        rows += [row_of(text.rstrip(b"\r\n"), shape, 0, self.layout) for text in distinct]
-        lines = counting(len(places))
-        begins, ends = pc.is_in(lines, value_set=first), pc.is_in(lines, value_set=last)
-        # A span can end behind the lines that are wanted.
-        is_within = pc.or_(pc.greater(_running(begins), _running(ends)), ends)
-        return pc.if_else(begins, pc.replace_with_mask(places, begins, numbers), pc.if_else(is_within, _NO_ROW, places))
+    def _with_quoted(self, plain: Shapes, is_quoted: pa.Array, before: bytes) -> Shapes:
+        """Look at the quotes of some lines, with a text before each, and put their shapes in the place of plain ones."""
+        # Lines that repeat each other are looked at once.
+        encoded = self._lines.filter(is_quoted).dictionary_encode()
+        lines = encoded.dictionary
+        if not len(lines):
+            return plain
+        rest = self._rule.without_quoted(before + joined(lines).replace(b"\n", b"\n" + before))
+        rests = pieces(rest, line_starts(rest), pa.binary())
+        quotes = pc.add(pc.subtract(pc.count_substring(lines, '"'), pc.count_substring(rests, '"')), len(before))
+        is_malformed = pc.or_(pc.starts_with(rests, '"'), pc.match_substring(rests, self.layout.delimiter + '"'))
+        is_open = pc.equal(pc.bit_wise_and(quotes, 1), 1)
+        ends = [pa.scalar(end, pa.int8()) for end in (MALFORMED, OPEN, CLOSED)]
+        end = pc.if_else(is_malformed, ends[0], pc.if_else(is_open, ends[1], ends[2]))
+        complete = self._fields(rests)
+        found = Shapes(end, pc.if_else(_is(end, CLOSED), pc.add(complete, 1), complete))
+        return Shapes(*(pc.replace_with_mask(old, is_quoted, new.take(encoded.indices)) for old, new in zip(plain, found, strict=True)))
 
-    def _texts(self, first: pa.Array, last: pa.Array) -> tuple[list[bytes], pa.Array]:
-        """Return the distinct texts of spans, and for each span its place among them."""
-        borders = pa.concat_arrays([self._starts(first), pc.add(self._ends.take(last), 1)])
-        count = len(first)
-        # Start and end by turns: every second piece lies between two spans.
-        turns = pc.add(pc.divide(counting(2 * count), 2), pc.multiply(pc.bit_wise_and(counting(2 * count), 1), count))
-        offsets = borders.take(turns).cast(pa.int32())
-        pieces = pa.BinaryArray.from_buffers(pa.binary(), 2 * count - 1, [None, offsets.buffers()[1], pa.py_buffer(self.text)])
-        texts = pieces.take(pc.multiply(counting(count), 2)).dictionary_encode()
-        return texts.dictionary.to_pylist(), texts.indices
+    def _fields(self, lines: pa.Array) -> pa.Array:
+        return pc.count_substring(lines, self.layout.delimiter).cast(pa.int64())
 
-    def _starts(self, lines: pa.Array) -> pa.Array:
-        """Return the offsets at which lines begin."""
-        before = self._ends.take(pc.max_element_wise(pc.subtract(lines, 1), 0))
-        return pc.if_else(pc.equal(lines, 0), 0, pc.add(before, 1))
+    def _rows(self, spans: Sequence[tuple[int, int]], after: int) -> CarefulRows:
+        """Return the records of the lines before `after`."""
+        lines = counting(after)
+        end, fields = (of_lines.slice(0, after) for of_lines in self._outside)
+        if spans:
+            first, last = (pa.array(numbers, pa.int64()) for numbers in zip(*spans, strict=True))
+            begins, ends = pc.is_in(lines, value_set=first), pc.is_in(lines, value_set=last)
+            is_head = pc.or_(begins, pc.invert(pc.or_(pc.greater(running(begins), running(ends)), ends)))
+            end = pc.if_else(begins, pa.scalar(CLOSED, pa.int8()), end).filter(is_head)
+            fields = pc.if_else(begins, len(self.layout.names), fields).filter(is_head)
+            lines = lines.filter(is_head)
+        borders = pa.concat_arrays([lines, pa.array([after], pa.int64())])
+        return CarefulRows.of(self.text, self._starts, borders, end, fields, self.layout)
 
-    def _spans(self, shapes: Sequence[LineShape | None], wanted: int) -> tuple[list[tuple[int, int]], int]:
+    def _spans(self, wanted: int) -> tuple[list[tuple[int, int]], int]:
         """Return the records of several lines (first and last line), and the line up to which the window is long enough."""
         spans: list[tuple[int, int]] = []
         free = 0
-        for line, last, is_certain in zip(*self._candidates(shapes), strict=True):
+        for line, last, is_certain in zip(*self._candidates(), strict=True):
             if line >= wanted:
                 break
             if line < free:
@@ -183,60 +178,55 @@ class Window:
             free = last + 1
         return spans, wanted
 
-    def _candidates(self, shapes: Sequence[LineShape | None]) -> tuple[list[int], list[int], list[bool]]:
+    def _candidates(self) -> tuple[list[int], list[int], list[bool]]:
         """Return the lines in which a record of several lines begins or may begin, its last line, and whether it is certain.
 
         Whatever record a line lies in, when it begins within quotes it goes on in the same way. So a count over the lines of a record is
         the difference of two running sums.
         """
-        outside = [shape or _LONG for shape in shapes]
-        inside = [self._rule.inside(line) for line in self._distinct]
+        first = pc.indices_nonzero(_is(self._outside.end, OPEN)).cast(pa.int64())
+        if not len(first):
+            return [], [], []
+        inside = self._inside
         most_lines, width = self.limits.max_record_lines, len(self.layout.names)
         # Of the line behind the window nothing is known. It takes the place of a closing quote that the window does not hold.
-        unknown = len(self._ids)
-        ends = pa.concat_arrays([self._ends, pa.array([len(self.text) if self.next_end is None else self.next_end], pa.int64())])
-        stops = self._of_lines([shape.end != OPEN for shape in inside])
-        closes = self._of_lines([shape.closes for shape in inside])
+        unknown = self._count
+        next_end = len(self.text) if self.next_end is None else self.next_end
+        ends = pa.concat_arrays([pc.subtract(self._starts[1:], 1), pa.array([next_end], pa.int64())])
+        stops = pc.invert(_is(inside.end, OPEN))
+        closes = pc.or_(stops, pc.greater(inside.fields, 0))
         stop_lines, close_lines = _places(stops, unknown), _places(closes, unknown)
-        stops_until, closes_until = _running(stops), _running(closes)
-        fields_until = _running(self._of_lines([shape.fields for shape in inside]))
+        stops_until, closes_until, fields_until = running(stops), running(closes), running(inside.fields)
         # How many fields of too many lines there are up to each closing quote.
         is_far = pc.greater_equal(pc.subtract(close_lines[1:], close_lines[:-1]), most_lines)
-        far_until = pa.concat_arrays([pa.array([0], pa.int64()), _running(is_far)])
+        far_until = pa.concat_arrays([pa.array([0], pa.int64()), running(is_far)])
 
-        first = pc.indices_nonzero(self._of_lines([shape.end == OPEN for shape in outside])).cast(pa.int64())
         last = stop_lines.take(stops_until.take(first))
         is_known = pc.less(last, unknown)
         last_known = pc.min_element_wise(last, unknown - 1)
-        fields_before = self._of_lines([shape.fields for shape in outside]).take(first)
-        fields = pc.add(fields_before, pc.subtract(fields_until.take(last_known), fields_until.take(first)))
+        fields = pc.add(self._outside.fields.take(first), pc.subtract(fields_until.take(last_known), fields_until.take(first)))
         first_close = closes_until.take(first)
         last_close = pc.if_else(is_known, pc.subtract(closes_until.take(last_known), 1), len(close_lines) - 1)
         fits = _all(
             pc.less(pc.subtract(close_lines.take(first_close), first), most_lines),
             pc.equal(far_until.take(last_close), far_until.take(first_close)),
-            pc.less_equal(pc.subtract(ends.take(last), self._starts(first)), self.limits.max_record_bytes),
+            pc.less_equal(pc.subtract(ends.take(last), self._starts.take(first)), self.limits.max_record_bytes),
         )
-        is_closed = self._of_lines([shape.end == CLOSED for shape in inside]).take(last_known)
+        is_closed = _is(inside.end, CLOSED).take(last_known)
         is_record = _all(is_known, is_closed, pc.equal(fields, width))
         # The field that is open at the end of the window comes on top.
         may_be = _all(pc.invert(is_known), pc.less(fields, width), pa.scalar(self.next_end is not None))
         chosen = pc.and_(fits, pc.or_(is_record, may_be))
         return first.filter(chosen).to_pylist(), last.filter(chosen).to_pylist(), is_record.filter(chosen).to_pylist()
 
-    def _of_lines(self, of_distinct: Sequence[int] | Sequence[bool]) -> pa.Array:
-        """Return for each line what is known of its text."""
-        return pa.array(of_distinct).take(self._ids)
+
+def _is(ends: pa.Array, end: int) -> pa.Array:
+    return pc.equal(ends, pa.scalar(end, pa.int8()))
 
 
 def _places(of_lines: pa.Array, unknown: int) -> pa.Array:
     """Return the lines for which something is true, and the unknown one."""
     return pa.concat_arrays([pc.indices_nonzero(of_lines).cast(pa.int64()), pa.array([unknown], pa.int64())])
-
-
-def _running(of_lines: pa.Array) -> pa.Array:
-    """Return for each line the sum of the lines up to it, itself included."""
-    return pc.cumulative_sum(of_lines.cast(pa.int64()))
 
 
 def _all(*conditions: pa.Array) -> pa.Array:

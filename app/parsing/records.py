@@ -1,133 +1,24 @@
 """CSV records: bytes in, Arrow record batches out. Pure; the quote rule is that of docs/decisions/0002-scan.md.
 
-Pieces of whole lines that are clean go through Arrow's vectorised reader, everything else through a careful one in Python. Both
+Pieces of whole lines that are clean go through Arrow's vectorised reader, everything else through a careful one. Both
 give the same rows, and how the bytes are cut into chunks never shows in the result: tests/unit/parsing/test_records.py holds that.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as arrow_csv
 
 from app.parsing.careful_parser import Window
+from app.parsing.clean_parser import MOST_ARROW_COLUMNS, read_clean
 from app.parsing.record_rules import LONG_LINE_KEPT, Limits, long_row
-from app.parsing.rows import Layout, batch_of_cells, batch_of_rows, batches_of_places
+from app.parsing.rows import Layout, batches_of_rows
 
-# One bad row makes this much go through the careful path: about 5 ms.
-PIECE_BYTES = 64 << 10
+# One bad row makes this much go through the careful path: about 8 ms. Smaller pieces would cost more in all.
+PIECE_BYTES = 256 << 10
 # Below this the careful path is the faster one: a call of Arrow's reader costs 0.3 to 1 ms whatever it reads.
 SMALL_BYTES = 2 << 10
-# Arrow's reader needs some kilobytes and microseconds for each column of each piece: rows with more columns are cut by hand.
-MOST_ARROW_COLUMNS = 2000
-_BOM = b"\xef\xbb\xbf"
-_CRS = re.compile(rb"\r++(?=\n)")
-_BLANK_LINE = re.compile(rb"^[ \t\r]*$", re.MULTILINE)
-
-
-@lru_cache(maxsize=16)
-def _clean_quotes_pattern(delimiter: str) -> re.Pattern[bytes]:
-    """Match text in which every quote belongs to a well-formed quoted field without line breaks."""
-    mark = re.escape(delimiter.encode())
-    # Atomic groups: before 3.11.5 Python matches a possessive group that has to give up wrongly (gh-106052).
-    quoted = rb'(?<![^%b\n])"[^"\r\n]*+(?>(?:""[^"\r\n]*+)*)"(?![^%b\r\n])' % (mark, mark)
-    return re.compile(rb'(?>(?:[^"]*+' + quoted + rb")*)[^\"]*+")
-
-
-@dataclass(frozen=True)
-class CleanLines:
-    """Whole lines, each of which is one good record."""
-
-    layout: Layout
-    cells: Sequence[pa.Array]
-    raw: pa.Array
-
-    def batches(self, first_line: int) -> Iterator[pa.RecordBatch]:
-        """Yield the records in batches of bounded size."""
-        most = self.layout.most_rows
-        for at in range(0, len(self.raw), most):
-            cells = [column.slice(at, most) for column in self.cells]
-            yield batch_of_cells(self.layout, first_line + at, cells, self.raw.slice(at, most))
-
-
-def read_clean(piece: bytes, layout: Layout, limits: Limits) -> CleanLines | None:
-    """Read whole lines at once; None unless every line is one good record."""
-    if b"\0" in piece or piece.startswith(_BOM) or _has_long_line(piece, limits):
-        return None
-    if b"\r" in piece and piece.count(b"\r") != piece.count(b"\r\n"):
-        # Line ends that were converted twice. CRs anywhere else are text, which Arrow would take for line breaks.
-        piece = _CRS.sub(b"", piece)
-        if b"\r" in piece:
-            return None
-    if len(layout.names) == 1 and _BLANK_LINE.search(piece, 0, len(piece) - 1):
-        return None
-    lines = piece.count(b"\n")
-    try:
-        text = piece if layout.encoding == "utf-8" else piece.decode(layout.encoding).encode()
-        table = _read_arrow(text, layout)
-    except (pa.ArrowInvalid, UnicodeDecodeError):
-        return None
-    if table.num_rows != lines or (b'"' in piece and not _has_clean_quotes(piece, layout, table)):
-        return None
-    cells = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-    return CleanLines(layout, cells, _raw_lines(text))
-
-
-def _has_clean_quotes(piece: bytes, layout: Layout, table: pa.Table) -> bool:
-    """Tell whether no quote is out of place, for text in which Arrow found one record of the right width in each line."""
-    quotes = piece.count(b'"')
-    # Counting takes half as long as the pattern where most fields are quoted, and twice as long where few are.
-    if quotes > len(piece) // 8 and _is_quoted_simply(piece, quotes, layout.delimiter.encode(), table):
-        return True
-    return _clean_quotes_pattern(layout.delimiter).fullmatch(piece) is not None
-
-
-def _is_quoted_simply(piece: bytes, quotes: int, mark: bytes, table: pa.Table) -> bool:
-    """Tell whether quotes are clean and no quoted field holds a quote, a delimiter or a line break.
-
-    Where there are no more delimiters than columns need, each one is a real one, and each quote must stand beside one.
-    """
-    # Arrow takes a quote that the last field of all leaves open as closed; the line break is then part of the field.
-    is_closed = "\n" not in table.column(table.num_columns - 1)[-1].as_py()
-    if not is_closed or piece.count(mark) != table.num_rows * (table.num_columns - 1):
-        return False
-    opening = piece.count(mark + b'"') + piece.count(b'\n"') + piece.startswith(b'"')
-    closing = piece.count(b'"' + mark) + piece.count(b'"\n') + (piece.count(b'"\r\n') if b"\r" in piece else 0)
-    return opening + closing == quotes
-
-
-def _has_long_line(piece: bytes, limits: Limits) -> bool:
-    at = 0
-    while len(piece) - at > limits.max_record_bytes:
-        at = piece.rfind(b"\n", at, at + limits.max_record_bytes + 1) + 1
-        if at == 0:
-            return True
-    return False
-
-
-def _read_arrow(text: bytes, layout: Layout) -> pa.Table:
-    names = [str(at) for at in range(len(layout.names))]
-    return arrow_csv.read_csv(
-        pa.py_buffer(text),
-        arrow_csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
-        arrow_csv.ParseOptions(delimiter=layout.delimiter),
-        arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
-    )
-
-
-def _raw_lines(text: bytes) -> pa.Array:
-    """Return the lines of a text without their line breaks."""
-    codes = pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)])
-    breaks = pc.indices_nonzero(pc.equal(codes, pa.scalar(ord("\n"), pa.uint8())))
-    ends = pc.add(breaks, pa.scalar(1, pa.uint64())).cast(pa.int32())
-    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-    lines = pa.StringArray.from_buffers(len(ends), offsets.buffers()[1], pa.py_buffer(text))
-    return pc.ascii_rtrim(lines, characters="\r\n")
 
 
 class RecordParser:
@@ -252,10 +143,10 @@ class RecordParser:
             size *= 2
         first_line = self._first_line + self.lines
         self.lines += found.lines
-        self.rows += len(found.line_numbers)
+        self.rows += found.count
         self._advance(self._at + found.size)
         self._is_waiting = cut >= whole and self._at < end
-        yield from batches_of_places(self._layout, found.rows, found.places, pc.add(found.line_numbers, first_line))
+        yield from found.batches(first_line)
 
     def _window(self, cut: int, end: int) -> Window:
         next_end = self._data.find(b"\n", cut) if cut < len(self._data) else -1
@@ -273,12 +164,12 @@ class RecordParser:
         self._long_bytes += end - self._at
         self._advance(end)
         if newline >= 0:
-            row = long_row(self._first_line + self.lines, self._long, self._long_bytes, self._layout)
+            row = long_row(0, self._long, self._long_bytes, self._layout)
+            yield from batches_of_rows(self._layout, [row], self._first_line + self.lines)
             self._long = None
             self.lines += 1
             self.rows += 1
             self._advance(newline + 1)
-            yield batch_of_rows(self._layout, [row])
 
     def _advance(self, to: int) -> None:
         self.consumed += to - self._at

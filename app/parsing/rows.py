@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
@@ -97,96 +97,86 @@ def rows_schema(columns: tuple[str, ...]) -> pa.Schema:
     return pa.schema([("_line", pa.int64()), *texts, ("_extra", EXTRA), ("_raw", _STRING), ("_faults", FAULTS)])
 
 
-def batch_of_cells(layout: Layout, first_line: int, cells: Sequence[pa.Array], raw: pa.Array) -> pa.RecordBatch:
-    """Make a batch of good rows on consecutive lines from whole columns in file order, and the text of each row."""
-    count = len(cells[0])
-    lines = pc.add(counting(count), pa.scalar(first_line, pa.int64()))
-    columns = [pa.nulls(count, _STRING) if at is None else cells[at] for at in layout.positions]
-    return pa.RecordBatch.from_arrays(
-        [lines, *columns, _extra_of_cells(layout, cells, count), raw, pa.nulls(count, FAULTS)], schema=layout.schema
+# The contract's columns, and the extra ones, of so many good records from one of them on: (place, count).
+Values = Callable[[int, int], list[pa.Array]]
+
+
+def batches_of(layout: Layout, lines: pa.Array, raw: pa.Array, faults: pa.Array, values: Values) -> Iterator[pa.RecordBatch]:
+    """Yield records in batches of bounded size, from the line, the text and the faults (null for a good one) of each.
+
+    The values are those of the good ones.
+    """
+    most = layout.most_rows if faults.null_count > layout.most_rows else max(1, len(lines))
+    begin = 0
+    for at in range(0, len(lines), most):
+        line, fault = lines.slice(at, most), faults.slice(at, most)
+        good = fault.null_count
+        columns = values(begin, good) if good else [pa.nulls(len(line), kind) for kind in layout.schema.types[1:-2]]
+        if 0 < good < len(line):
+            # Rejected records have no values: they cost nothing for each column.
+            is_good = fault.is_null()
+            places = pc.if_else(is_good, pc.subtract(running(is_good), 1), pa.scalar(None, pa.int64()))
+            columns = [column.take(places) for column in columns]
+        begin += good
+        yield pa.RecordBatch.from_arrays([line, *columns, raw.slice(at, most), fault], schema=layout.schema)
+
+
+def batches_of_rows(layout: Layout, rows: Sequence[Row], first_line: int) -> Iterator[pa.RecordBatch]:
+    """Yield rows that were read one by one, with lines that count from the first one."""
+    good = [row.fields for row in rows if row.fields is not None]
+    faults = [fault for row in rows for fault in row.faults]
+    return batches_of(
+        layout,
+        pa.array([first_line + row.line for row in rows], pa.int64()),
+        pa.array([row.raw for row in rows], _STRING),
+        _fault_lists(pa.array([len(row.faults) for row in rows], pa.int64()), columns_of_faults(faults)),
+        partial(values_of_fields, layout, good),
     )
 
 
-def batch_of_rows(layout: Layout, rows: Sequence[Row]) -> pa.RecordBatch:
-    """Make a batch of rows that were read one by one."""
-    good = [row.fields for row in rows if row.fields is not None]
-    numbers = iter(range(len(good)))
-    # Rejected rows have no values: they cost nothing for each column.
-    places = None if len(good) == len(rows) else pa.array([None if row.fields is None else next(numbers) for row in rows], pa.int32())
-    columns = [_cells(good, at, places, len(rows)) for at in layout.positions]
-    extra = _extra_of_fields(layout, good) if good else pa.nulls(len(rows), EXTRA)
-    raw = pa.array([row.raw for row in rows], _STRING)
-    lines = pa.array([row.line for row in rows], pa.int64())
-    arrays = [lines, *columns, extra if places is None or not good else extra.take(places), raw, _faults_of_rows(rows)]
-    return pa.RecordBatch.from_arrays(arrays, schema=layout.schema)
-
-
-def _cells(good: Sequence[Sequence[str]], at: int | None, places: pa.Array | None, count: int) -> pa.Array:
-    if at is None or not good:
-        return pa.nulls(count, _STRING)
-    values = pa.array([fields[at] for fields in good], _STRING)
-    return values if places is None else values.take(places)
-
-
-def batches_of_places(layout: Layout, rows: Sequence[Row], places: pa.Array | None, lines: pa.Array) -> Iterator[pa.RecordBatch]:
-    """Yield batches of records that repeat each other: for each one its place in `rows` and its line. Without places none does."""
-    # Rejected rows have no extra columns.
-    is_good = pa.array([row.fields is not None for row in rows], pa.bool_())
-    good = (is_good if places is None else is_good.take(places)).true_count
-    most = layout.most_rows if good > layout.most_rows else max(1, len(lines))
-    for at in range(0, len(lines), most):
-        line = lines.slice(at, most)
-        if places is None:
-            batch = batch_of_rows(layout, rows[at : at + len(line)])
-        else:
-            part = places.slice(at, len(line)).dictionary_encode()
-            distinct = part.dictionary.to_pylist()
-            batch = batch_of_rows(layout, [rows[place] for place in distinct])
-            batch = _taken(batch, part.indices) if len(distinct) < len(line) else batch
-        yield pa.RecordBatch.from_arrays([line, *batch.columns[1:]], schema=layout.schema)
-
-
-def _taken(batch: pa.RecordBatch, places: pa.Array) -> pa.RecordBatch:
-    """Return some rows of a batch, also repeatedly."""
-    columns = [
-        pa.nulls(len(places), column.type) if column.null_count == len(column) else column.take(places) for column in batch.columns[:-1]
-    ]
-    return pa.RecordBatch.from_arrays([*columns, _taken_faults(batch.column("_faults"), places)], schema=batch.schema)
-
-
-def _taken_faults(faults: pa.ListArray, places: pa.Array) -> pa.Array:
-    # Arrow takes a hundred nanoseconds for a list, and nearly every rejected row has one fault.
-    sizes = pc.list_value_length(faults)
-    if sizes.null_count or pc.min_max(sizes)["max"].as_py() != 1:
-        return faults.take(places)
-    entries = faults.flatten()
-    fields = [pa.nulls(len(places), _STRING) if field.null_count == len(field) else field.take(places) for field in entries.flatten()]
-    entry = FAULTS.value_type
-    offsets = counting(len(places) + 1).cast(pa.int32())
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(fields, fields=list(entry)), type=FAULTS)
-
-
-def _faults_of_rows(rows: Sequence[Row]) -> pa.Array:
-    """Convert each distinct list of faults once: a row of many has the same as others."""
-    known: dict[tuple[Fault, ...], int] = {}
-    places = [known.setdefault(tuple(row.faults), len(known)) if row.faults else None for row in rows]
-    if not known:
-        return pa.nulls(len(rows), FAULTS)
-    distinct = pa.array([[fault._asdict() for fault in faults] for faults in known], FAULTS)
-    return distinct.take(pa.array(places, pa.int32()))
-
-
-def _extra_of_fields(layout: Layout, good: Sequence[Sequence[str]]) -> pa.Array:
+def values_of_cells(layout: Layout, cells: Sequence[pa.Array], begin: int, count: int) -> list[pa.Array]:
+    """Return the values of some good records from whole columns in the file's order."""
+    columns = [pa.nulls(count, _STRING) if at is None else cells[at].slice(begin, count) for at in layout.positions]
     if not layout.extra:
-        return pa.nulls(len(good), EXTRA)
-    values = pa.array(list(chain.from_iterable(map(layout.extra_of, good))), _STRING)
-    return _extra_map(layout, values, len(good))
+        return [*columns, pa.nulls(count, EXTRA)]
+    extra = interleaved([cells[at].slice(begin, count) for _, at in layout.extra], count)
+    return [*columns, _extra_map(layout, extra, count)]
 
 
-def _extra_of_cells(layout: Layout, cells: Sequence[pa.Array], count: int) -> pa.Array:
+def values_of_fields(layout: Layout, rows: Sequence[Sequence[str]], begin: int, count: int) -> list[pa.Array]:
+    """Return the values of some good records from the fields of each."""
+    rows = rows[begin : begin + count]
+    columns = [pa.nulls(count, _STRING) if at is None else pa.array([fields[at] for fields in rows], _STRING) for at in layout.positions]
     if not layout.extra:
-        return pa.nulls(count, EXTRA)
-    return _extra_map(layout, interleaved([cells[at] for _, at in layout.extra], count), count)
+        return [*columns, pa.nulls(count, EXTRA)]
+    extra = pa.array(list(chain.from_iterable(map(layout.extra_of, rows))), _STRING)
+    return [*columns, _extra_map(layout, extra, count)]
+
+
+def faults_of_places(known: Sequence[pa.Array], places: Sequence[pa.Array]) -> pa.Array:
+    """Return the faults of many records: each of `places` says for every record which one of the known faults it has, null for none.
+
+    The known faults are columns, as of columns_of_faults.
+    """
+    count, most = len(places[0]), len(places)
+    entries = interleaved(places, count)
+    until = pc.take(running(entries.is_valid()), pc.add(pc.multiply(counting(count), most), most - 1))
+    sizes = pc.subtract(until, pa.concat_arrays([pa.array([0], pa.int64()), until[:-1]]))
+    return _fault_lists(sizes, [column.take(entries.drop_null()) for column in known])
+
+
+def columns_of_faults(faults: Sequence[Fault]) -> list[pa.Array]:
+    """Return the codes, columns and values of faults."""
+    return [pa.array([fault[at] for fault in faults], _STRING) for at in range(len(Fault._fields))]
+
+
+def _fault_lists(sizes: pa.Array, columns: Sequence[pa.Array]) -> pa.Array:
+    """Return lists of faults, of so many each; null for those without any."""
+    if not len(columns[0]):
+        return pa.nulls(len(sizes), FAULTS)
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(sizes).cast(pa.int32())])
+    faults = pa.StructArray.from_arrays(columns, fields=list(FAULTS.value_type))
+    return pa.ListArray.from_arrays(offsets, faults, type=FAULTS, mask=pc.equal(sizes, 0))
 
 
 def _extra_map(layout: Layout, values: pa.Array, count: int) -> pa.Array:
@@ -204,6 +194,30 @@ def interleaved(columns: Sequence[pa.Array], count: int) -> pa.Array:
     row = pc.divide(entries, len(columns))
     column = pc.subtract(entries, pc.multiply(row, len(columns)))
     return pa.concat_arrays(columns).take(pc.add(pc.multiply(column, count), row))
+
+
+def line_starts(text: bytes) -> pa.Array:
+    """Return the offsets at which the lines of a text begin, and the one behind the last LF."""
+    codes = pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)])
+    breaks = pc.indices_nonzero(pc.equal(codes, pa.scalar(ord("\n"), pa.uint8())))
+    return pa.concat_arrays([pa.array([0], pa.int64()), pc.add(breaks.cast(pa.int64()), 1)])
+
+
+def pieces(text: bytes, borders: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cut a text at offsets, without a copy."""
+    return pa.Array.from_buffers(kind, len(borders) - 1, [None, borders.cast(pa.int32()).buffers()[1], pa.py_buffer(text)])
+
+
+def joined(texts: pa.Array, separator: bytes = b"") -> bytes:
+    """Return many texts as one."""
+    whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+    text: bytes = pc.binary_join(whole, separator)[0].as_py()
+    return text
+
+
+def running(of_rows: pa.Array) -> pa.Array:
+    """Return for each row the sum of the rows up to it, itself included."""
+    return pc.cumulative_sum(of_rows.cast(pa.int64()))
 
 
 def counting(count: int) -> pa.Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import example, given, settings
@@ -86,6 +87,37 @@ def assert_within(seconds: float, work: Callable[[], object]) -> None:
 @example(b'""' * 500 + b'"\n')
 def test_no_text_takes_more_than_twenty_times_the_cpu_of_clean_text(budget: float, piece: bytes) -> None:
     data = repeated(piece)
+    assert_within(budget, lambda: parse(data))
+
+
+ALPHABETS = {
+    "all": PIECES,
+    "no quotes": [piece for piece in PIECES if b'"' not in piece],
+    "ascii": [b'"', b",", b"1", b"a", b" "],
+    "bytes": [bytes([byte]) for byte in range(256)],
+}
+
+
+@pytest.mark.parametrize("alphabet", ALPHABETS.values(), ids=list(ALPHABETS))
+@pytest.mark.parametrize("line", [2, 4, 8, 16, 64])
+def test_random_lines_take_no_more_than_twenty_times_the_cpu_of_clean_text(budget: float, alphabet: Sequence[bytes], line: int) -> None:
+    # No two lines need be alike, and nearly none is a good record. A line has so many pieces on average.
+    weights = [*[1.0] * len(alphabet), len(alphabet) / line]
+    data = b"".join(random.Random(line).choices([*alphabet, b"\n"], weights, k=SIZE))[:SIZE]
+    assert_within(budget, lambda: parse(data))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pytest.param([b"", b"1", b"\r", "é".encode(), b'"a"', b'""""'], id="good"),
+        pytest.param([b"", b"1", b'"\n"', b'"a\nb"', b'","'], id="line breaks"),
+        pytest.param([b"", b"1", b"\0", b"\0\xff", b'"\xff"'], id="no text"),
+    ],
+)
+def test_random_rows_as_wide_as_the_header_take_no_more_than_twenty_times_the_cpu_of_clean_text(budget: float, cells: list[bytes]) -> None:
+    rows = zip(*[iter(random.Random(1).choices(cells, k=SIZE))] * len(NAMES), strict=True)
+    data = b"\n".join(map(b",".join, rows))[:SIZE]
     assert_within(budget, lambda: parse(data))
 
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from app.contract.columns import with_types
 from app.contract.contract import Column, Contract
 from app.contract.values import read_value
-from app.parsing.rows import Fault, Layout, Row, batch_of_rows
+from app.parsing.rows import Fault, Layout, Row, batches_of_rows
 
 
 def convert(contract: Contract, *rows: Row) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = with_types(batch_of_rows(Layout(contract.names, contract.names), rows), contract).to_pylist()
+    found: list[dict[str, Any]] = with_types(next(batches_of_rows(Layout(contract.names, contract.names), rows, 0)), contract).to_pylist()
     assert len(found) == len(rows)
     return found
 
@@ -75,7 +75,7 @@ def test_a_date_that_another_format_could_claim_first_is_its() -> None:
 
 def test_types_of_the_contract_are_those_of_the_columns() -> None:
     contract = Contract((Column("a", "bigint"), Column("b", "decimal(38,0)"), Column("c", "string"), Column("d", "date")))
-    batch = with_types(batch_of_rows(Layout(contract.names, contract.names), [Row(1, ["1", "2", "x", "2024-01-31"])]), contract)
+    batch = with_types(next(batches_of_rows(Layout(contract.names, contract.names), [Row(1, ["1", "2", "x", "2024-01-31"])], 0)), contract)
     assert [batch.schema.field(name).type for name in contract.names] == [pa.int64(), pa.decimal128(38, 0), pa.string(), pa.date32()]
 
 

@@ -11,7 +11,7 @@ import pytest
 from app.contract.columns import with_types
 from app.contract.contract import Column, Contract
 from app.contract.values import Reading, read_value
-from app.parsing.rows import Fault, Layout, Row, batch_of_rows
+from app.parsing.rows import Fault, Layout, Row, batches_of_rows
 
 NBSP, LINE_SEPARATOR = "\u00a0", "\u2028"
 
@@ -117,7 +117,8 @@ def short(value: Any) -> str:
 def by_column(kind: str, text: str | None) -> Reading:
     """Read a text as the scan does: as one of a whole column, with a plain one before it."""
     contract = Contract((COLUMNS[kind],))
-    row = with_types(batch_of_rows(Layout(contract.names, contract.names), [Row(1, [""]), Row(2, [text])]), contract).to_pylist()[1]  # type: ignore[list-item]
+    batch = next(batches_of_rows(Layout(contract.names, contract.names), [Row(1, [""]), Row(2, [text])], 0))  # type: ignore[list-item]
+    row = with_types(batch, contract).to_pylist()[1]
     faults = [Fault(**fault) for fault in row["_faults"] or ()]
     assert len(faults) < 2
     return Reading(row[COLUMNS[kind].name], faults[0] if faults else None)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.parsing.clean_parser import read_clean
 from app.parsing.record_rules import REASONS, Limits
-from app.parsing.records import RecordParser, read_clean
+from app.parsing.records import RecordParser
 from app.parsing.rows import Layout
 from tests.conftest import REPOSITORY
 
@@ -326,6 +327,28 @@ def test_what_stands_before_a_record_never_shows_in_it(data: bytes, layout: Layo
     rows, parser = parse(before + data, layout, small_bytes=CAREFUL)
     assert [row | {"_line": row["_line"] - 2 * copies} for row in rows[2 * copies :]] == expected
     assert (parser.lines, parser.rows) == (alone.lines + 2 * copies, alone.rows + 2 * copies)
+
+
+RECORDS = [
+    *(b"1,2,3\n", b'"x",y,z\r\n', b"1,2\n", b"1,2,3,4\n", b" \t\r\n", b"\n", b"5\n", b'""\n', b"1\t2\t3\n", b"k" * 61 + b"\n"),
+    *(b"\xef\xbb\xbf1,2,3\n", b"\r1,\r2,3\r\r\n", b'"p\nq",",","r""\rs"\n', b'"p\r\nq"\n', b'x"y",z"",\n', b'"a"b,2,3\n'),
+    *(b"a,b\0,c\n", b"a,caf\xe9,c\xff\n", b'"\0\xff",\0,"\xe9\ny"\n', b"\xff\0\n", b"\\xff,\\udc80,\xc3\x81\n", b"\\udc80,\xff,\0\n"),
+]
+
+
+@QUICK
+@given(st.lists(st.sampled_from(RECORDS), min_size=1, max_size=8), LAYOUTS)
+def test_many_records_at_once_are_read_as_each_is_alone(records: list[bytes], layout: Layout) -> None:
+    one = b"".join(records)
+    copies = 1 + (12 << 10) // len(one)
+    expected = [parse(record, layout, small_bytes=CAREFUL)[0] for record in records]
+    rows, parser = parse(one * copies, layout, small_bytes=CAREFUL)
+    line, found = 1, iter(rows)
+    for record, alone in zip(records * copies, expected * copies, strict=True):
+        assert [next(found) for _ in alone] == [row | {"_line": row["_line"] + line - 1} for row in alone]
+        line += record.count(b"\n")
+    assert (parser.rows, parser.lines) == (len(rows), line - 1)
+    assert next(found, None) is None
 
 
 @QUICK
