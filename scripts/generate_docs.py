@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/schema.md, configuration.md, errors.md and commands.md from the SQL, the types, the error classes and the command line.
+"""Write the generated pages of docs/ from the SQL, the types, the error classes, the command line and the list of what a rule may hold.
 
 `--check` writes nothing and exits 1 when one of them is stale.
 """
@@ -15,9 +15,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.docgen import ROOT
 from scripts.docgen.configuration import configuration_page
 from scripts.docgen.messages import commands_page, errors_page
+from scripts.docgen.rules import rules_page
 from scripts.docgen.schema import schema_page
 
-PAGES = {"schema.md": schema_page, "configuration.md": configuration_page, "errors.md": errors_page, "commands.md": commands_page}
+PAGES = {
+    "schema.md": schema_page,
+    "configuration.md": configuration_page,
+    "errors.md": errors_page,
+    "commands.md": commands_page,
+    "rules.md": rules_page,
+}
 
 
 def stale() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Context, Decimal
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.contract.rule_types import BIGINT, BOOLEAN, DATE, DOUBLE, INT, MOST_DIGITS, NULL, STRING, as_decimal, is_decimal, is_integer
-from app.contract.rule_values import decimal_as_double, each, fitted, quantized
+from app.contract.rule_values import decimal_as_double, decimal_as_integer, each, fitted, quantized
 
 # What Spark takes off both ends of a text before it reads a number or a date, and what Java takes off before it reads one with a fraction.
 _SPARK_BLANKS = "".join(map(chr, range(0x21))) + "\x7f"
@@ -31,7 +31,6 @@ _INTS = {INT: 31, BIGINT: 63}
 _INT_RANGE = range(-(2**31), 2**31)
 _EPOCH = date(1970, 1, 1).toordinal()
 _ERA_DAYS, _ERA_YEARS = 146097, 400
-_EXACT = Context(prec=400, rounding=ROUND_HALF_UP)
 
 Kernel = Callable[..., pa.Array]
 
@@ -42,6 +41,8 @@ def caster(source: pa.DataType, target: pa.DataType) -> Kernel | None:
         return partial(_nothing, target)
     if source == STRING:
         return _from_text(target)
+    if source == DOUBLE and (target == STRING or is_decimal(target)):
+        return None  # both take the digits that Java writes; before Java 19 these are sometimes more than are needed
     if target == STRING:
         return _to_text(source)
     if DATE in (source, target):
@@ -53,22 +54,20 @@ def caster(source: pa.DataType, target: pa.DataType) -> Kernel | None:
     return _to_number(source, target)
 
 
-def _to_text(source: pa.DataType) -> Kernel | None:
-    if source == DOUBLE:
-        return None  # Java writes some doubles with more digits than they need
+def _to_text(source: pa.DataType) -> Kernel:
     if is_decimal(source):
         return _text_from_decimal
     return _text_from_date if source == DATE else partial(_cast, STRING)
 
 
 def _to_number(source: pa.DataType, target: pa.DataType) -> Kernel:
-    if is_decimal(target):
-        if source == DOUBLE:
-            return partial(_decimal_from_double, target)
-        return partial(_fitted, target) if is_decimal(source) else partial(_decimal_from_integer, target)
-    if is_decimal(source) and target == DOUBLE:
-        return decimal_as_double
-    return partial(integer_from_double, target) if source == DOUBLE else partial(_cast, target)
+    if is_decimal(source):
+        if is_decimal(target):
+            return partial(_fitted, target)
+        return decimal_as_double if target == DOUBLE else partial(decimal_as_integer, target)
+    if source == DOUBLE:
+        return partial(integer_from_double, target)
+    return partial(_decimal_from_integer, target) if is_decimal(target) else partial(_cast, target)
 
 
 def _from_text(target: pa.DataType) -> Kernel:
@@ -105,15 +104,6 @@ def _decimal_from_integer(target: pa.DataType, value: pa.Array) -> pa.Array:
     return fitted(value.cast(as_decimal(value.type)), target)
 
 
-def _decimal_from_double(target: pa.DataType, value: pa.Array) -> pa.Array:
-    return each(partial(_decimal_of, target), target, value)
-
-
-def _decimal_of(target: pa.DataType, value: float) -> Decimal | None:
-    exact = Decimal(repr(value))
-    return quantized(exact, target) if exact.is_finite() else None
-
-
 def integer_from_double(target: pa.DataType, value: pa.Array) -> pa.Array:
     """Cut the fraction off; what is too large becomes the largest integer, and NaN zero."""
     limit = 2 ** _INTS[target]
@@ -121,16 +111,6 @@ def integer_from_double(target: pa.DataType, value: pa.Array) -> pa.Array:
     is_inside = pc.invert(pc.or_(pc.or_(too_small, too_large), pc.is_nan(value)))
     whole = pc.cast(pc.if_else(is_inside, value, 0.0), target, safe=False)
     return pc.if_else(too_small, pa.scalar(-limit, target), pc.if_else(too_large, pa.scalar(limit - 1, target), whole))
-
-
-def round_double(places: int, value: pa.Array) -> pa.Array:
-    """Round the shortest decimal that is read as the double."""
-    return each(partial(_rounded, places), DOUBLE, value)
-
-
-def _rounded(places: int, value: float) -> float:
-    exact = Decimal(repr(value))
-    return float(exact.quantize(Decimal(1).scaleb(-places), context=_EXACT)) if exact.is_finite() else value
 
 
 def round_integer(places: int, value: pa.Array) -> pa.Array:
@@ -168,6 +148,8 @@ def _read_decimal(target: pa.DataType, text: str) -> Decimal | None:
     if len(str(abs(exponent))) > len("2147483647") or scale not in _INT_RANGE:
         return None
     number = int((whole or "") + fraction)
+    if number == 0:
+        return Decimal(0)
     if len(str(number)) - scale > MOST_DIGITS:
         return None
     return quantized(Decimal(-number if sign == "-" else number).scaleb(-scale, context=_WIDE), target)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from app.contract import rule_values as values
-from app.contract.rule_casts import caster, integer_from_double, read_date, round_double, round_integer
+from app.contract.rule_casts import caster, integer_from_double, read_date, round_integer
 from app.contract.rule_parts import Call, ColumnPart, Constant, Expression, Refused
 from app.contract.rule_patterns import Pattern, like_pattern, regular_expression
 from app.contract.rule_text import ARITHMETIC, COMPARISONS, negated, operator_name, parse
@@ -35,11 +35,36 @@ from app.contract.rule_types import (
     type_name,
 )
 
+# The published list: operators with a note; types with their literals and what they can be cast to. FUNCTIONS is below.
 OPERATORS = (
-    "AND OR NOT ! = == <> != < <= > >= <=> IS [NOT] NULL, IS [NOT] TRUE, IS [NOT] FALSE, IS [NOT] DISTINCT FROM, [NOT] BETWEEN, [NOT] IN, "
-    "[NOT] LIKE [ESCAPE], [NOT] RLIKE, + - * / % ||, CASE, CAST"
+    ("`AND` `OR` `NOT` `!`", "between conditions"),
+    (
+        "`=` `==` `<>` `!=` `<` `<=` `>` `>=` `<=>` `IS [NOT] DISTINCT FROM` `[NOT] BETWEEN`",
+        "between numbers of any types, texts, dates; conditions only by `=` `<>` `<=>`. A text beside a number or a date is read as one",
+    ),
+    ("`[NOT] IN (...)`", "over values, not over doubles; a text among them makes all of them texts"),
+    ("`IS [NOT] NULL` `IS [NOT] TRUE` `IS [NOT] FALSE`", ""),
+    ("`[NOT] LIKE '...'` `ESCAPE '.'`", "the pattern is a literal"),
+    (
+        "`[NOT] RLIKE '...'`",
+        "the expression is a literal of characters, `.`, `[a-z]`, `[^a-z]`, `\\d \\w \\s \\D \\W \\S \\t \\n \\r \\f`, escaped "
+        "punctuation, `( )`, `(?: )`, `|`, `* + ? {n,m}` and their lazy forms, `^ \\A` at the beginning, `$ \\z` at the end",
+    ),
+    ("`+` `-` `*` `/` `%`", "`/` of integers is double; a date `+` or `-` an int is a date"),
+    ("`||`", "joins texts, like `concat`"),
+    ("`CASE WHEN ... THEN ... ELSE ... END` `CASE value WHEN ...`", ""),
+    ("`CAST(value AS type)` `value::type`", "see below"),
 )
-TYPES = "boolean, int, bigint, decimal(p,s), double, string, date"
+TYPES = (
+    ("`boolean`", "`true` `false`", "string, int, bigint, double"),
+    ("`int` `bigint`", "`1` `-1` `10L`", "boolean, int, bigint, decimal, double, string"),
+    ("`decimal(p,s)`", "`0.01` `1BD`", "boolean, int, bigint, decimal, double, string"),
+    ("`double`", "`1e3` `1.5D`", "boolean, int, bigint; neither decimal nor string, as Java's digits depend on its version"),
+    ("`string`", "`'it\\'s'` `'it''s'` `\"text\"`", "all"),
+    ("`date`", "`DATE'2024-02-29'`", "string"),
+)
+_TYPE_LIST = "boolean, int, bigint, decimal(p,s), double, string, date"
+_OPERATOR_LIST = "AND OR NOT = <> < <= > >= <=> IS BETWEEN IN LIKE RLIKE + - * / % || CASE CAST"
 _CAST_TYPES = {
     exp.DataType.Type.BOOLEAN: BOOLEAN,
     exp.DataType.Type.INT: INT,
@@ -49,6 +74,8 @@ _CAST_TYPES = {
     exp.DataType.Type.DATE: DATE,
 }
 _LONG_RANGE = Decimal(2) ** 63
+# Spark changes the sign of a decimal with Scala's numbers, which have so many digits.
+_MOST_SIGNED_DIGITS = 34
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -60,6 +87,11 @@ def _call(kind: pa.DataType, function: Callable[..., pa.Array], *inputs: Express
     if not all(isinstance(part, Constant) for part in inputs):
         return made
     return Constant(kind, None, made.evaluate({}, 1))
+
+
+def _computed(part: Expression) -> Expression:
+    """Return a part that Spark no longer sees as a literal, though its value is the same."""
+    return Constant(part.kind, None, part.value) if isinstance(part, Constant) else part
 
 
 def _literal(value: object, kind: pa.DataType, digits: int | None = None) -> Constant:
@@ -176,6 +208,7 @@ class Function:
     build: Callable[..., Expression]
     least: int = 1
     most: int | None = 1
+    note: str = ""
 
 
 def _number(part: Expression, what: str) -> Expression:
@@ -200,18 +233,27 @@ def _int(part: Expression, what: str) -> Expression:
     return part
 
 
-def _absolute(value: Expression) -> Expression:
-    return _call(_number(value, "abs").kind, values.absolute, value)
+def _without_sign(function: Callable[..., pa.Array], name: str, value: Expression) -> Expression:
+    _number(value, name)
+    if is_decimal(value.kind) and value.kind.precision > _MOST_SIGNED_DIGITS:
+        raise Refused(
+            f"{name} of {type_name(value.kind)} is not on the list: Spark rounds it to {_MOST_SIGNED_DIGITS} digits; cast it to fewer first"
+        )
+    return _call(value.kind, function, value)
+
+
+_absolute = partial(_without_sign, values.absolute, "abs")
 
 
 def _floor_or_ceil(of_decimals: Callable[..., pa.Array], of_doubles: Callable[..., pa.Array], name: str, value: Expression) -> Expression:
     _number(value, name)
     if is_decimal(value.kind):
-        kind = pa.decimal128(min(MOST_DIGITS, value.kind.precision - value.kind.scale + 1), 0)
+        precision, scale = value.kind.precision, value.kind.scale
+        kind = pa.decimal128(precision - scale + 1, 0) if scale else value.kind
         return _call(kind, partial(of_decimals, kind), value)
     if value.kind == DOUBLE:
         return _call(BIGINT, partial(integer_from_double, BIGINT), _call(DOUBLE, of_doubles, value))
-    return _to(value, BIGINT)
+    return _computed(_to(value, BIGINT))
 
 
 def _round(value: Expression, places: Expression | None = None) -> Expression:
@@ -222,14 +264,16 @@ def _round(value: Expression, places: Expression | None = None) -> Expression:
     if is_decimal(value.kind):
         precision, scale = value.kind.precision, value.kind.scale
         whole = precision - scale + 1
+        if count < 0 and precision - scale == MOST_DIGITS:
+            raise Refused(f"round of {type_name(value.kind)} to tens is not on the list")
         if count < 0:
             kind = pa.decimal128(min(MOST_DIGITS, max(whole, 1 - count)), 0)
         else:
             kind = pa.decimal128(min(MOST_DIGITS, whole + min(scale, count)), min(scale, count))
         return _call(kind, partial(values.round_decimals, kind, count), value)
     if value.kind == DOUBLE:
-        return _call(DOUBLE, partial(round_double, count), value)
-    return value if count >= 0 else _call(value.kind, partial(round_integer, count), value)
+        raise Refused("round of double is not on the list: cast what it is computed from to decimal")
+    return _computed(value) if count >= 0 else _call(value.kind, partial(round_integer, count), value)
 
 
 def _chosen(function: Callable[..., pa.Array], name: str, *parts: Expression) -> Expression:
@@ -262,6 +306,10 @@ def _is_null(part: Expression) -> Expression:
     if part.kind == NULL:
         raise Refused("IS NULL of NULL is not on the list")
     return _call(BOOLEAN, values.is_null, part)
+
+
+def _is_not_null(part: Expression) -> Expression:
+    return _not(_is_null(part))
 
 
 def _not(part: Expression) -> Expression:
@@ -305,53 +353,52 @@ def _if(condition: Expression, value: Expression, other: Expression) -> Expressi
 
 
 def _choose_not_null(value: Expression, when_there: Expression, when_null: Expression) -> Expression:
-    return _case([(_not(_is_null(value)), when_there)], when_null)
+    return _case([(_is_not_null(value), when_there)], when_null)
 
 
 _floor = partial(_floor_or_ceil, values.floor_decimals, values.floor_doubles, "floor")
 _ceil = partial(_floor_or_ceil, values.ceil_decimals, values.ceil_doubles, "ceil")
-_length = Function("length(text)", partial(_of_text, values.length, INT))
-_upper = Function("upper(text)", partial(_of_text, values.upper, STRING))
-_lower = Function("lower(text)", partial(_of_text, values.lower, STRING))
-_part = Function("substring(text, position[, length])", _substring, 2, 3)
-_first = Function("coalesce(value, ...)", _coalesce, 1, None)
-_first_of_two = Function("nvl(value, other)", _coalesce, 2, 2)
-_day = Function("day(date)", partial(_of_date, values.day, "day"))
+_length = partial(_of_text, values.length, INT)
+_day = partial(_of_date, values.day, "day")
+_least, _greatest = partial(_chosen, values.least, "least"), partial(_chosen, values.greatest, "greatest")
+_BLANKS = "blanks alone, no tabs"
 
 FUNCTIONS: Mapping[str, Function] = {
-    "abs": Function("abs(number)", _absolute),
+    "abs": Function("abs(number)", _absolute, note="and the sign `-`: of decimals of at most 34 digits"),
     "ceil": Function("ceil(number)", _ceil),
-    "ceiling": Function("ceiling(number)", _ceil),
-    "char_length": Function("char_length(text)", _length.build),
-    "coalesce": _first,
-    "concat": Function("concat(text, ...)", _concat, 1, None),
-    "date_add": Function("date_add(date, days)", partial(_moved, values.add_days, "date_add"), 2, 2),
-    "date_sub": Function("date_sub(date, days)", partial(_moved, values.subtract_days, "date_sub"), 2, 2),
+    "ceiling": Function("ceiling(number)", _ceil, note="ceil"),
+    "char_length": Function("char_length(text)", _length, note="length"),
+    "coalesce": Function("coalesce(value, ...)", _coalesce, 1, None),
+    "concat": Function("concat(text, ...)", _concat, 1, None, note="NULL if one is NULL"),
+    "date_add": Function("date_add(date, days)", partial(_moved, values.add_days, "date_add"), 2, 2, note="the days are an int"),
+    "date_sub": Function("date_sub(date, days)", partial(_moved, values.subtract_days, "date_sub"), 2, 2, note="the days are an int"),
     "datediff": Function("datediff(end, start)", _days_between, 2, 2),
-    "day": _day,
-    "dayofmonth": Function("dayofmonth(date)", _day.build),
-    "dayofweek": Function("dayofweek(date)", partial(_of_date, values.day_of_week, "dayofweek")),
+    "day": Function("day(date)", _day),
+    "dayofmonth": Function("dayofmonth(date)", _day, note="day"),
+    "dayofweek": Function("dayofweek(date)", partial(_of_date, values.day_of_week, "dayofweek"), note="1 is Sunday, 7 Saturday"),
     "floor": Function("floor(number)", _floor),
-    "greatest": Function("greatest(value, value, ...)", partial(_chosen, values.greatest, "greatest"), 2, None),
+    "greatest": Function("greatest(value, value, ...)", _greatest, 2, None, note="passes NULL over; numbers, texts or dates, not mixed"),
     "if": Function("if(condition, value, other)", _if, 3, 3),
-    "ifnull": Function("ifnull(value, other)", _first_of_two.build, 2, 2),
-    "isnotnull": Function("isnotnull(value)", lambda part: _not(_is_null(part))),
+    "ifnull": Function("ifnull(value, other)", _coalesce, 2, 2, note="coalesce"),
+    "isnotnull": Function("isnotnull(value)", _is_not_null),
     "isnull": Function("isnull(value)", _is_null),
-    "least": Function("least(value, value, ...)", partial(_chosen, values.least, "least"), 2, None),
-    "length": _length,
-    "lower": _lower,
-    "ltrim": Function("ltrim(text)", partial(_of_text, values.trim_left, STRING)),
-    "mod": Function("mod(number, number)", partial(calculate, "%"), 2, 2),
+    "least": Function("least(value, value, ...)", _least, 2, None, note="as greatest"),
+    "length": Function("length(text)", _length, note="characters, not bytes"),
+    "lower": Function("lower(text)", partial(_of_text, values.lower, STRING)),
+    "ltrim": Function("ltrim(text)", partial(_of_text, values.trim_left, STRING), note=_BLANKS),
+    "mod": Function("mod(number, number)", partial(calculate, "%"), 2, 2, note="%"),
     "month": Function("month(date)", partial(_of_date, values.month, "month")),
     "nullif": Function("nullif(value, other)", _null_if, 2, 2),
-    "nvl": _first_of_two,
-    "nvl2": Function("nvl2(value, when not NULL, when NULL)", _choose_not_null, 3, 3),
-    "round": Function("round(number[, places])", _round, 1, 2),
-    "rtrim": Function("rtrim(text)", partial(_of_text, values.trim_right, STRING)),
-    "substr": Function("substr(text, position[, length])", _substring, 2, 3),
-    "substring": _part,
-    "trim": Function("trim(text)", partial(_of_text, values.trim, STRING)),
-    "upper": _upper,
+    "nvl": Function("nvl(value, other)", _coalesce, 2, 2, note="coalesce"),
+    "nvl2": Function("nvl2(value, if_there, if_null)", _choose_not_null, 3, 3),
+    "round": Function(
+        "round(number[, places])", _round, 1, 2, note="half away from zero; of integers and decimals; the places are a literal"
+    ),
+    "rtrim": Function("rtrim(text)", partial(_of_text, values.trim_right, STRING), note=_BLANKS),
+    "substr": Function("substr(text, position[, length])", _substring, 2, 3, note="substring"),
+    "substring": Function("substring(text, position[, length])", _substring, 2, 3, note="1 is the first character, -1 the last"),
+    "trim": Function("trim(text)", partial(_of_text, values.trim, STRING), note=_BLANKS),
+    "upper": Function("upper(text)", partial(_of_text, values.upper, STRING)),
     "year": Function("year(date)", partial(_of_date, values.year, "year")),
 }
 
@@ -365,10 +412,19 @@ def compile_condition(text: str, columns: Mapping[str, pa.DataType]) -> Expressi
     Raises:
         Refused: the text is no condition, or holds what is not on the list.
     """
-    found = _Builder(columns).build(parse(text))
+    found = compile_value(text, columns)
     if found.kind != BOOLEAN:
         raise Refused(f"is {type_name(found.kind)}, not a condition")
     return found
+
+
+def compile_value(text: str, columns: Mapping[str, pa.DataType]) -> Expression:
+    """Return a compiled expression of any type.
+
+    Raises:
+        Refused: the text is no expression, or holds what is not on the list.
+    """
+    return _Builder(columns).build(parse(text))
 
 
 class _Builder:
@@ -385,7 +441,7 @@ class _Builder:
             return calculate(operator, self.build(node.this), self.build(node.expression))
         method = getattr(self, f"_{node.key}", None)
         if method is None:
-            raise Refused(f"{operator_name(node)} is not on the list: {OPERATORS}")
+            raise Refused(f"{operator_name(node)} is not on the list: {_OPERATOR_LIST}")
         found = cast(Expression, method(node))
         return _not(found) if negated(node) else found
 
@@ -429,8 +485,7 @@ class _Builder:
         if isinstance(node.this, exp.Literal) and not node.this.args.get("is_string"):
             return _number_literal(f"-{node.this.name}")
         value = self.build(node.this)
-        value = _number(_to(value, DOUBLE) if value.kind == STRING else value, "-")
-        return _call(value.kind, values.negate, value)
+        return _without_sign(values.negate, "-", _to(value, DOUBLE) if value.kind == STRING else value)
 
     def _dpipe(self, node: exp.Expr) -> Expression:
         return _concat(self.build(node.this), self.build(node.expression))
@@ -484,12 +539,18 @@ class _Builder:
     def _case(self, node: exp.Expr) -> Expression:
         branches = [(part.this, self.build(part.args["true"])) for part in node.args["ifs"]]
         if node.this is None:
-            conditions = [self.build(condition) for condition, _ in branches]
+            conditions = [self._case_condition(condition) for condition, _ in branches]
         else:
             value = self.build(node.this)
             conditions = [compare("=", value, self.build(condition)) for condition, _ in branches]
         default = self.build(node.args["default"]) if node.args.get("default") is not None else _literal(None, NULL)
         return _case([(condition, value) for condition, (_, value) in zip(conditions, branches, strict=True)], default)
+
+    def _case_condition(self, node: exp.Expr) -> Expression:
+        condition = self.build(node)
+        if condition.kind == NULL:
+            raise Refused("CASE WHEN NULL is not on the list")
+        return condition
 
     def _if(self, node: exp.Expr) -> Expression:
         parts = [node.args.get(name) for name in ("this", "true", "false")]
@@ -511,7 +572,7 @@ class _Builder:
         is_literal = isinstance(node.this, exp.Literal) and node.this.args.get("is_string")
         if kind == DATE and is_literal and read_date(node.this.name) is None:
             raise Refused(f"{node.this.name!r} is no date")
-        return _to(self.build(node.this), kind)
+        return _computed(_to(self.build(node.this), kind))
 
     _trycast = _cast
 
@@ -524,7 +585,7 @@ def _cast_type(written: exp.DataType) -> pa.DataType:
             return pa.decimal128(precision, scale)
     elif written.this in _CAST_TYPES and not sizes:
         return _CAST_TYPES[written.this]
-    raise Refused(f"the type {written.sql('spark').lower()} is not on the list: {TYPES}")
+    raise Refused(f"the type {written.sql('spark').lower()} is not on the list: {_TYPE_LIST}")
 
 
 def _number_literal(text: str) -> Constant:

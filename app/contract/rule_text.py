@@ -24,6 +24,10 @@ class _Parser(SparkParser):
 
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CAST": SparkParser.FUNCTION_PARSERS["CAST"]}
+    # Spark sees no literal in +1, which matters beside a decimal; sqlglot drops the sign.
+    UNARY_PARSERS: ClassVar[dict[Any, Any]] = {
+        token: parse for token, parse in SparkParser.UNARY_PARSERS.items() if token != TokenType.PLUS
+    }
     NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
 
 

@@ -81,7 +81,9 @@ def compared_type(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
         return left if right == NULL else right
     if STRING in kinds:
         other = left if right == STRING else right
-        return None if other == BOOLEAN else DOUBLE if is_decimal(other) else other
+        if is_decimal(other) and other.scale:
+            return DOUBLE
+        return None if other == BOOLEAN else other
     return _common_number(left, right)
 
 

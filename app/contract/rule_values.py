@@ -23,6 +23,9 @@ _SPARK = Context(prec=_SPARK_DIGITS, rounding=ROUND_HALF_DOWN)
 _EXACT = Context(prec=400, rounding=ROUND_HALF_UP)
 # Greater integers are not exact as a double.
 _EXACT_DOUBLE = 2**53
+# Greater powers of ten are not.
+_EXACT_POWERS = 22
+_INT64_DIGITS = 18
 
 
 def each(function: Callable[..., Any], kind: pa.DataType, *columns: pa.Array) -> pa.Array:
@@ -195,6 +198,10 @@ def ceil_doubles(value: pa.Array) -> pa.Array:
 
 # --- decimals --------------------------------------------------------------------------------------------------------
 
+# Arrow's division of decimals by what is longer than 32 bits is sometimes off by one in the last place (1073741823.9999999999795 rounds to
+# ten places as ...99, for one; seen in 26.0.1). So digits are cut off nine at a time, and quotients are checked.
+_SAFE_DIGITS = 9
+
 
 def fitted(value: pa.Array, kind: pa.DataType) -> pa.Array:
     """Round decimals half up to a type; NULL where the type has too few digits."""
@@ -203,31 +210,34 @@ def fitted(value: pa.Array, kind: pa.DataType) -> pa.Array:
         return value
     shorter = scale > kind.scale
     if precision - scale + shorter > kind.precision - kind.scale:
-        # The least amount that rounds to one digit too many.
-        limit = Decimal(10) ** (kind.precision - kind.scale)
-        limit -= Decimal(5).scaleb(-kind.scale - 1) if shorter else 0
-        digits = len((limit * 10**scale).to_integral_value().as_tuple().digits)
-        if digits <= precision:
-            value = null_where(pc.greater_equal(pc.abs(value), pa.scalar(limit, value.type)), value)
+        # The least amount that rounds to one digit too many, in units of the last place.
+        limit = 10 ** (kind.precision - kind.scale + scale) - (5 * 10 ** (scale - kind.scale - 1) if shorter else 0)
+        if limit < 10**precision:
+            value = null_where(pc.greater_equal(pc.abs(value), _units(limit, value.type)), value)
     if shorter:
-        roomy = pa.decimal128 if precision < MOST_DIGITS else pa.decimal256
-        value = pc.round(value.cast(roomy(min(precision + 1, _WIDEST), scale)), ndigits=kind.scale, round_mode="half_towards_infinity")
+        half = 5 * 10 ** (scale - kind.scale - 1)
+        value = value if precision < MOST_DIGITS else _as_256(value)
+        halves = pc.if_else(pc.less(value, _units(0, value.type)), _units(-half, value.type), _units(half, value.type))
+        value = cut(pc.add(value, halves), kind.scale)
     return value.cast(kind)
+
+
+def cut(value: pa.Array, scale: int) -> pa.Array:
+    """Cut off the digits behind so many places."""
+    while value.type.scale > scale:
+        kind = _like(value.type, value.type.precision, max(scale, value.type.scale - _SAFE_DIGITS))
+        value = pc.cast(value, options=pc.CastOptions(target_type=kind, allow_decimal_truncate=True))
+    return value
 
 
 def add_decimals(kind: pa.DataType, left: pa.Array, right: pa.Array) -> pa.Array:
     """Add decimals."""
-    return fitted(pc.add(*_wide_enough(left, right, 1)), kind)
+    return fitted(pc.add(*_wide_enough(left, right)), kind)
 
 
 def subtract_decimals(kind: pa.DataType, left: pa.Array, right: pa.Array) -> pa.Array:
     """Subtract decimals."""
-    return fitted(pc.subtract(*_wide_enough(left, right, 1)), kind)
-
-
-def remainder_decimals(kind: pa.DataType, left: pa.Array, right: pa.Array) -> pa.Array:
-    """Return the remainder of decimals; NULL by zero."""
-    return fitted(pc.remainder(*_wide_enough(left, _not_zero(right), 0)), kind)
+    return fitted(pc.subtract(*_wide_enough(left, right)), kind)
 
 
 def multiply_decimals(kind: pa.DataType, left: pa.Array, right: pa.Array) -> pa.Array:
@@ -239,68 +249,115 @@ def multiply_decimals(kind: pa.DataType, left: pa.Array, right: pa.Array) -> pa.
         product = pc.multiply(_as_256(left), _as_256(right))
         if digits <= _SPARK_DIGITS or _unscaled_below(product, 10**_SPARK_DIGITS):
             return fitted(product, kind)
-    return each(lambda a, b: _quantized(_SPARK.multiply(a, b), kind), kind, left, right)
+    return each(lambda a, b: quantized(_SPARK.multiply(a, b), kind), kind, left, right)
 
 
 def divide_decimals(kind: pa.DataType, left: pa.Array, right: pa.Array) -> pa.Array:
     """Divide decimals; NULL by zero."""
-    p1, s1, p2, s2 = left.type.precision, left.type.scale, right.type.precision, right.type.scale
     right = _not_zero(right)
-    whole = p1 - s1 + s2
+    quotient = _quotient(left, right)
+    if quotient is None:
+        return each(lambda a, b: quantized(_SPARK.divide(a, b), kind), kind, left, right)
+    return fitted(quotient, kind)
+
+
+def _quotient(left: pa.Array, right: pa.Array) -> pa.Array | None:
+    """Return quotients cut off one place or more behind those that Spark keeps; None where Arrow does not find the right ones."""
+    p1, s1, p2, s2 = left.type.precision, left.type.scale, right.type.precision, right.type.scale
     scale = max(s1 + p2 + 1, 6)
     # With more digits Spark's first rounding, to 39 digits, could round up to what the second one rounds up again.
-    if whole + scale + p2 > _SPARK_DIGITS:
-        return each(lambda a, b: _quantized(_SPARK.divide(a, b), kind), kind, left, right)
-    # Arrow cuts the quotient off behind s1 + p2 - s2 + 1 places; one place more than is kept tells how to round.
+    if p1 - s1 + s2 + scale + p2 > _SPARK_DIGITS:
+        return None
+    # Arrow's quotients have s1 + p2 - s2 + 1 places.
     more = max(0, scale + s2 - s1 - p2)
-    return fitted(pc.divide(left.cast(pa.decimal256(p1 + more, s1 + more)), _as_256(right)), kind)
+    dividend = left.cast(pa.decimal256(p1 + more, s1 + more))
+    quotient = pc.divide(dividend, _as_256(right))
+    product = pc.multiply(quotient, right)
+    rest = unscaled(pc.subtract(dividend, product))
+    divisor = unscaled(_as_256(right))
+    zero = _units(0, rest.type)
+    has_sign = pc.equal(pc.less(rest, zero), pc.less(left, _units(0, left.type)))
+    is_right = pc.and_(pc.less(pc.abs(rest), pc.abs(divisor)), pc.or_(has_sign, pc.equal(rest, zero)))
+    return quotient if pc.all(is_right).as_py() is not False else None
+
+
+def remainder_decimals(kind: pa.DataType, left: pa.Array, right: pa.Array) -> pa.Array:
+    """Return the remainder of decimals; NULL by zero."""
+    right = _not_zero(right)
+    scale = max(left.type.scale, right.type.scale)
+    whole = max(left.type.precision - left.type.scale, right.type.precision - right.type.scale)
+    if whole + scale > _INT64_DIGITS:
+        return each(lambda a, b: quantized(_EXACT.remainder(a, b), kind), kind, left, right)
+    same = pa.decimal128(whole + scale, scale)
+    found = pc.remainder(*(unscaled(side.cast(same)).cast(pa.int64()) for side in (left, right)))
+    return _scaled(found, scale).cast(kind)
 
 
 def round_decimals(kind: pa.DataType, places: int, value: pa.Array) -> pa.Array:
     """Round decimals half up to so many places."""
-    if places >= value.type.scale:
-        return fitted(value, kind)
     if places >= 0:
         return fitted(value, kind)
-    return each(lambda one: _quantized(one.quantize(Decimal(1).scaleb(-places), context=_EXACT), kind), kind, value)
+    return each(lambda one: quantized(one.quantize(Decimal(1).scaleb(-places), context=_EXACT), kind), kind, value)
 
 
 def floor_decimals(kind: pa.DataType, value: pa.Array) -> pa.Array:
     """Return the greatest whole number that is not greater."""
-    return pc.floor(_roomy(value)).cast(kind)
+    whole, rest = _parts(value)
+    return fitted(pc.subtract(whole, _as_units(pc.less(rest, _units(0, rest.type)))), kind)
 
 
 def ceil_decimals(kind: pa.DataType, value: pa.Array) -> pa.Array:
     """Return the least whole number that is not less."""
-    return pc.ceil(_roomy(value)).cast(kind)
+    whole, rest = _parts(value)
+    return fitted(pc.add(whole, _as_units(pc.greater(rest, _units(0, rest.type)))), kind)
+
+
+def _parts(value: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return the whole part and the rest behind the point; both have the sign of the value."""
+    wide = _as_256(value)
+    whole = cut(wide, 0).cast(pa.decimal256(max(1, value.type.precision - value.type.scale), 0))
+    return whole, pc.subtract(wide, whole)
+
+
+def _as_units(is_one: pa.BooleanArray) -> pa.Array:
+    return is_one.cast(pa.int64()).cast(pa.decimal256(19, 0))
 
 
 def unscaled(value: pa.Array) -> pa.Array:
     """Return decimals as whole numbers of their last place."""
-    kind = type(value.type)  # decimal128 stays decimal128
-    whole = pa.decimal128(value.type.precision, 0) if kind is pa.Decimal128Type else pa.decimal256(value.type.precision, 0)
-    return pa.Array.from_buffers(whole, len(value), value.buffers(), offset=value.offset)
+    return pa.Array.from_buffers(_like(value.type, value.type.precision, 0), len(value), value.buffers(), offset=value.offset)
+
+
+def _scaled(value: pa.Array, scale: int) -> pa.Array:
+    """Return integers, as numbers of a last place, as decimals."""
+    whole = value.cast(pa.decimal128(19, 0))
+    return pa.Array.from_buffers(pa.decimal128(19, scale), len(whole), whole.buffers(), offset=whole.offset)
 
 
 def decimal_as_double(value: pa.Array) -> pa.Array:
     """Return the doubles that are nearest to decimals."""
-    if _unscaled_below(value, _EXACT_DOUBLE):
+    if value.type.scale <= _EXACT_POWERS and _unscaled_below(value, _EXACT_DOUBLE):
         # Both numbers are exact, so that one rounding is all there is. Arrow's own cast multiplies by an inexact power.
         return pc.divide(unscaled(value).cast(pa.int64()).cast(DOUBLE), pa.scalar(10.0**value.type.scale))
     return each(float, DOUBLE, value)
+
+
+def decimal_as_integer(kind: pa.DataType, value: pa.Array) -> pa.Array:
+    """Cut the digits behind the point off; what is too large wraps."""
+    return pc.cast(cut(value, 0), kind, safe=False)
 
 
 def _unscaled_below(value: pa.Array, limit: int) -> bool:
     if 10**value.type.precision <= limit:
         return True
     ends = pc.min_max(unscaled(value)).as_py()
-    return ends["min"] is None or max(-ends["min"], ends["max"]) < limit
+    return ends["min"] is None or max(-int(ends["min"]), int(ends["max"])) < limit
 
 
-def _wide_enough(left: pa.Array, right: pa.Array, more: int) -> tuple[pa.Array, pa.Array]:
-    """Return decimals of a kind that has the digits of both, and so many more."""
+def _wide_enough(left: pa.Array, right: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return two decimals of a kind that has the digits of their sum."""
     a, b = left.type, right.type
-    digits = max(a.precision - a.scale, b.precision - b.scale) + max(a.scale, b.scale) + more
+    digits = max(a.precision - a.scale, b.precision - b.scale) + max(a.scale, b.scale) + 1
     return (left, right) if digits <= MOST_DIGITS else (_as_256(left), _as_256(right))
 
 
@@ -308,20 +365,21 @@ def _as_256(value: pa.Array) -> pa.Array:
     return value.cast(pa.decimal256(value.type.precision, value.type.scale))
 
 
-def _roomy(value: pa.Array) -> pa.Array:
-    precision, scale = value.type.precision, value.type.scale
-    return value.cast(pa.decimal128(precision + 1, scale) if precision < MOST_DIGITS else pa.decimal256(precision + 1, scale))
+def _like(kind: pa.DataType, precision: int, scale: int) -> pa.DataType:
+    return (pa.decimal256 if pa.types.is_decimal256(kind) else pa.decimal128)(precision, scale)
+
+
+def _units(count: int, kind: pa.DataType) -> pa.Scalar:
+    """Return so many units of a type's last place."""
+    return pa.scalar(Decimal(count).scaleb(-kind.scale, context=_EXACT), kind)
 
 
 def quantized(value: Decimal, kind: pa.DataType) -> Decimal | None:
     """Round one decimal half up to a type; None where the type has too few digits."""
-    if value.adjusted() > MOST_DIGITS + 1 and value:
+    if value and value.adjusted() > MOST_DIGITS:
         return None
-    rounded = value.quantize(Decimal(1).scaleb(-kind.scale), context=_EXACT) if value else Decimal(0).scaleb(-kind.scale)
-    return rounded if abs(rounded) < Decimal(10) ** (kind.precision - kind.scale) else None
-
-
-_quantized = quantized
+    rounded = value.quantize(Decimal(1).scaleb(-kind.scale), context=_EXACT)
+    return rounded if rounded.copy_abs() < Decimal(10) ** (kind.precision - kind.scale) else None
 
 
 # --- dates -----------------------------------------------------------------------------------------------------------
@@ -420,6 +478,14 @@ def _substring(text: str, position: int, size: int) -> str:
     return text[max(start, 0) : stop] if stop > max(start, 0) else ""
 
 
+# Letters that Spark knows from Unicode 17, and Python only from the version of its own: capital -> small.
+_NEW_LOWER = {0xA7DC: 0x19B, 0xA7CB: 0x264, 0x1C89: 0x1C8A}
+_NEW_LOWER |= {capital: capital + 1 for capital in (0xA7CC, 0xA7CE, 0xA7D2, 0xA7D4, 0xA7DA)}
+_NEW_LOWER |= {capital: capital + 0x20 for capital in range(0x10D50, 0x10D66)}
+_NEW_LOWER |= {capital: capital + 0x1B for capital in range(0x16EA0, 0x16EB9)}
+_NEW_UPPER = {small: capital for capital, small in _NEW_LOWER.items()}
+
+
 def upper(value: pa.Array) -> pa.Array:
     """Return texts in upper case."""
     return pc.ascii_upper(value) if pc.all(pc.string_is_ascii(value)).as_py() is not False else each(_upper, value.type, value)
@@ -431,8 +497,8 @@ def lower(value: pa.Array) -> pa.Array:
 
 
 def _upper(text: str) -> str:
-    return text.upper()
+    return text.upper().translate(_NEW_UPPER)
 
 
 def _lower(text: str) -> str:
-    return text.lower()
+    return text.lower().translate(_NEW_LOWER)

@@ -38,8 +38,7 @@ class CompiledRules:
         # The parser takes a fifth of a second to load; a worker, or a contract without rules, has no use for it.
         from app.contract.rule_expressions import compile_condition
 
-        columns = {column.name: _arrow_type(column) for column in contract.columns}
-        columns |= {BATCH_DATE: pa.date32(), PRODUCT_KNOWN: pa.bool_()}
+        columns = column_types(contract)
         conditions = {}
         for rule in contract.rules:
             try:
@@ -58,6 +57,11 @@ class CompiledRules:
         columns[BATCH_DATE] = pa.repeat(pa.scalar(batch_date, pa.date32()), rows.num_rows)
         columns[PRODUCT_KNOWN] = product_known
         return {name: _is_false(condition.evaluate(columns, rows.num_rows)) for name, condition in self.conditions.items()}
+
+
+def column_types(contract: Contract) -> dict[str, pa.DataType]:
+    """Return the columns that a rule may name, with their types."""
+    return {column.name: _arrow_type(column) for column in contract.columns} | {BATCH_DATE: pa.date32(), PRODUCT_KNOWN: pa.bool_()}
 
 
 def _is_false(verdicts: pa.BooleanArray) -> pa.BooleanArray:
