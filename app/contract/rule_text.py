@@ -99,7 +99,7 @@ def parse(text: str) -> exp.Expr:
         trees = dialect.parser().parse(list(_spark_literals(dialect.tokenize(text), text)), text)
     except SqlglotError as exc:
         raise Refused(f"is no expression of Spark SQL: {_in_one_line(exc)}") from exc
-    if len(trees) != 1 or trees[0] is None:
+    if len(trees) != 1 or trees[0] is None or isinstance(trees[0], exp.Command):
         raise Refused("is no expression of Spark SQL")
     _check(trees[0])
     return trees[0]

@@ -17,6 +17,7 @@ def rules_page(_conf: Path = CONF) -> str:
         "Rules are judged without a JVM, and say what Spark says in its mode without ANSI: an integer that overflows wraps, a decimal that",
         "overflows is NULL, so are a division by zero and a text that is no number, and the types and the rounding are Spark's. A property",
         "test (`tests/spark/contract/test_rules.py`) holds all of this list to Spark. What is not on it is refused by `check` and `run`.",
+        "A column whose name is a word of SQL is written in backquotes.",
         "",
     ]
     brackets = "A comparison or a predicate that is an operand itself needs brackets: `(a = b) = c`. So does `+` beside `||`."
