@@ -73,6 +73,8 @@ def test_a_rule_is_broken_where_it_is_false_and_not_where_it_is_unknown(expressi
 def test_rules_are_judged_by_their_names_and_an_empty_batch_breaks_none() -> None:
     rules = CompiledRules.of(contract("a > 0", "s RLIKE '^é$' AND length(upper(s)) > b / 3"))
     assert list(rules.broken(ROWS, DAY, KNOWN)) == ["rule_0", "rule_1"]
+    whole, part = rules.broken(ROWS, DAY, KNOWN), rules.broken(ROWS.slice(1), DAY, KNOWN.slice(1))
+    assert {name: mask.to_pylist()[1:] for name, mask in whole.items()} == {name: mask.to_pylist() for name, mask in part.items()}
     empty = rules.broken(ROWS.slice(0, 0), DAY, KNOWN.slice(0, 0))
     assert [len(mask) for mask in empty.values()] == [0, 0]
     assert CompiledRules.of(contract()).broken(ROWS, DAY, KNOWN) == {}
