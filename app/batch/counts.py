@@ -1,53 +1,29 @@
-"""The census of a classified batch: exact figures per file, fact partition and reason, and what is wrong, in one Spark job."""
+"""The census of a batch: exact figures per file, fact partition and reason, and what is wrong, as its pieces say them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from pyspark.sql import DataFrame
 
 from app.contract.contract import Contract
 from app.contract.masking import masked, sensitive_columns
 from app.ledger.types import FactPart, Reject, RuleWarning
 from app.model.findings import Finding, Place, add_finding
-from app.model.marts import Mart
-from app.model.tally import (
-    FAULT,
-    FILE,
-    MARKER,
-    MART,
-    MISSING,
-    MOST_KEYS,
-    PARTITION,
-    REASON,
-    SCHEMA,
-    TOO_MANY,
-    WARNING,
-    Tally,
-    counted_columns,
-)
+from app.model.pieces import FACTS, FAULT, FILE, MARKER, REJECTS, WARNING, Piece
 from app.model.totals import NOTHING, Totals
 from app.source.splits import Marker
-from app.spark.map_in_arrow import map_in_arrow
 
-# By mart, then by month and the other keys of its grain: rows and amount.
-Deltas = Mapping[str, Mapping[tuple[Any, ...], Totals]]
-# Rows by file, dimension and the key that it does not have.
-MissingKeys = Mapping[tuple[int, str, int], int]
 # What is to be added to the lines of a split, by (file, split).
 LineBases = Mapping[tuple[int, int], int]
 
 
 @dataclass
 class Census:
-    """Counts of a classified frame: per file and outcome, per fact partition, per first reason.
+    """Counts per file and outcome, per fact partition, per first reason.
 
     `faults` and `warnings` are what is said against rejected rows and against accepted ones. `markers` are those of the scan, one for
-    each split, where the frame was scanned. `deltas` are rows and amount that loaded rows add to each mart that was asked for, by its
-    grain, and `missing` what pending rows wait for; None where no marts were asked for, and where both are too many to be held here.
+    each split.
     """
 
     by_file: dict[int, defaultdict[str, int]] = field(default_factory=dict)
@@ -56,44 +32,31 @@ class Census:
     faults: dict[Place, Finding] = field(default_factory=dict)
     warnings: dict[Place, Finding] = field(default_factory=dict)
     markers: list[Marker] = field(default_factory=list)
-    deltas: Deltas | None = None
-    missing: MissingKeys | None = None
 
     @classmethod
-    def take(cls, frame: DataFrame, marts: tuple[Mart, ...] = (), most: int = MOST_KEYS) -> Census:
-        """Count in one job without a shuffle, which also fills the cache.
-
-        What is collected of each task is a row per file, partition, reason, split and its reasons, and at most `most` rows of marts and
-        missing keys.
-        """
+    def take(cls, pieces: Iterable[Piece]) -> Census:
+        """Add up pieces; their blobs are not needed."""
         census = cls()
         facts: dict[tuple[str, int], Totals] = defaultdict(lambda: NOTHING)
         reasons: defaultdict[str, int] = defaultdict(int)
-        deltas: dict[str, dict[tuple[Any, ...], Totals]] = {mart.table: defaultdict(lambda: NOTHING) for mart in marts}
-        missing: defaultdict[tuple[int, str, int], int] = defaultdict(int)
-        is_too_many = False
-        counted = map_in_arrow(frame.selectExpr(*counted_columns(frame.columns, marts)), Tally(marts, most), SCHEMA)
-        for kind, name, keys, rows, amount, *first in counted.collect():
-            if kind == FILE:
-                census.by_file.setdefault(keys[0], defaultdict(int))[name] += rows
-            elif kind == PARTITION:
-                facts[name, keys[0]] += Totals(rows, amount)
-            elif kind == REASON:
-                reasons[name] += rows
-            elif kind in (FAULT, WARNING):
-                add_finding(census.faults if kind == FAULT else census.warnings, Place(keys[0], keys[1], name), Finding(rows, *first))
-            elif kind == MARKER:
+        for piece in pieces:
+            name, keys = piece.name or "", piece.keys or ()
+            if piece.kind == FILE:
+                census.by_file.setdefault(keys[0], defaultdict(int))[name] += piece.rows
+            elif piece.kind == FACTS:
+                assert piece.amount is not None, "amounts are never NULL in facts"
+                facts[name, keys[0]] += Totals(piece.rows, piece.amount)
+            elif piece.kind == REJECTS:
+                reasons[name] += piece.rows
+            elif piece.kind in (FAULT, WARNING):
+                assert piece.line is not None, "every row has a line"
+                place = Place(keys[0], keys[1] if len(keys) > 1 else None, name)
+                found = Finding(piece.rows, piece.line, piece.column, piece.value)
+                add_finding(census.faults if piece.kind == FAULT else census.warnings, place, found)
+            elif piece.kind == MARKER:
                 census.markers.append(Marker.from_json(name))
-            elif kind == MISSING:
-                missing[keys[0], name, keys[1]] += rows
-            elif kind == TOO_MANY:
-                is_too_many = True
-            else:
-                deltas[marts[kind - MART].table][name, *keys] += Totals(rows, amount)
         census.facts = [FactPart(month, store, total.rows, total.amount) for (month, store), total in sorted(facts.items())]
         census.by_reason = dict(reasons)
-        if marts and not is_too_many:
-            census.deltas, census.missing = deltas, missing
         return census
 
     def rejects(self, files: Collection[int], contract: Contract, bases: LineBases) -> list[Reject]:

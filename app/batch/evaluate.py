@@ -1,6 +1,6 @@
 """Evaluate a batch: which rows are loaded, rejected or pending, and the exact figures of each, before anything is written.
 
-Everything is computed from one persisted frame, so facts, deltas, quarantine and counts cannot disagree.
+Everything is made of the same held pieces, so facts, deltas, quarantine and counts cannot disagree.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ import logging
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import reduce
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from app.batch.classify import classify_pending, classify_scanned, missing_key_rows
 from app.batch.context import Job
-from app.batch.corrected_rows import still_rejected, with_mended_lines
+from app.batch.corrected_rows import still_rejected
 from app.batch.counts import Census, LineBases
 from app.batch.file_outcomes import (
     Plan,
@@ -29,23 +26,24 @@ from app.batch.file_outcomes import (
     note_unusable,
     released_results,
 )
-from app.batch.held_rows import hold
+from app.batch.held_pieces import HeldPieces, InDriver, InSpark, made_by
+from app.batch.mart_deltas import missing_keys
+from app.batch.read_files import read_files
 from app.batch.refused import note_refused
 from app.batch.replace_parts import Undo, plan_rewrite, plan_undo
 from app.batch.result import Evaluation
-from app.batch.stored_rows import read_waiting, stored_parts
+from app.batch.stored_rows import ReadWaiting, shared_parts, stored_parts, waiting_schema
 from app.ledger.types import Attempt, FileResult, FileState, QuarantinePart
-from app.model.marts import MARTS, Mart
-from app.model.tally import PENDING
 from app.s3.prefixes import pending_part_prefix
 from app.source.dimensions import LOOKUP_KEYS, DimensionSet, any_key_known
-from app.source.scan import scan
-from app.source.splits import ScanFile, broken_borders, line_bases, plan_splits
+from app.source.splits import ScanFile, broken_borders, is_gzip_name, line_bases, plan_splits
 
 log = logging.getLogger(__name__)
 
-# Files of this size together are read by a few tasks, and their rows held without what makes many rows small.
+# The pieces of files of this size together come to the driver with the job that makes them, where they may be written at once.
 SMALL_BYTES = 4 << 20
+# What a byte of a compressed file may be by then: pieces are compressed as well.
+GZIP_RATIO = 20
 
 
 def evaluate(job: Job, attempt: Attempt) -> Evaluation:
@@ -63,61 +61,70 @@ def evaluate(job: Job, attempt: Attempt) -> Evaluation:
     while True:
         dimensions = job.dimensions.current()
         undo = plan_undo(job.ledger, job.contract, attempt, frozenset(plan.replaces_nothing))
-        frame = _classified(job, attempt, dimensions, plan, undo)
-        is_small = sum(file.version.size for file in attempt.files) <= SMALL_BYTES and not undo.waiting
-        with ExitStack() as on_the_way_out:
-            if frame is not None:
-                frame, release = hold(frame, is_small=is_small)
-                on_the_way_out.callback(release)
-            found = _take(job, attempt, frame, dimensions, plan, undo, marts=MARTS if is_small else ())
+        with ExitStack() as held:
+            pieces = _read(job, attempt, dimensions, plan, undo, held)
+            found = _take(job, attempt, pieces, dimensions, plan, undo, held)
             if found is not None:
-                return replace(found, release=on_the_way_out.pop_all().close)
+                return replace(found, release=held.pop_all().close)
 
 
-def _classified(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan, undo: Undo) -> DataFrame | None:
-    """Return the rows of everything that is read, each with its outcome; None where nothing is."""
-    frames = []
+def _read(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan, undo: Undo, held: ExitStack) -> HeldPieces:
+    """Read everything that is read, and hold its pieces until `held` is closed."""
+    is_small = is_small_batch(attempt) and not undo.waiting
+
+    def hold(frame: DataFrame) -> HeldPieces:
+        return _until(held, InDriver.collected(frame) if is_small else InSpark.held(frame))
+
+    pieces: HeldPieces = InDriver(())
     if attempt.files:
-        frames.append(_scanned(job, attempt, dimensions, plan))
+        files = [
+            ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size) for f in attempt.files if plan.is_open(f.id)
+        ]
+        splits = plan_splits(files, job.config.stream.split_bytes, whole=frozenset(plan.whole))
+        pieces = hold(read_files(job, attempt, splits, dimensions.lookups))
         if attempt.is_mending:
-            frames.append(still_rejected(job, attempt, frames[0]))
+            pieces = pieces.plus(_until(held, still_rejected(job, attempt, pieces)))
     if undo.waiting:
-        prefixes = [pending_part_prefix(job.config.s3, key) for key in undo.waiting]
-        rows = read_waiting(job.spark, job.config.s3, job.contract, stored_parts(job.clients, job.config.s3, prefixes))
-        waiting = rows.where(~F.col("_file_id").isin(sorted(undo.files))) if undo.files else rows
-        frames.append(classify_pending(waiting, dimensions.lookups))
-    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames) if frames else None
+        pieces = pieces.plus(hold(_waiting(job, dimensions, undo)))
+    return pieces
 
 
-def _scanned(job: Job, attempt: Attempt, dimensions: DimensionSet, plan: Plan) -> DataFrame:
-    files = [ScanFile(f.id, f.version.bucket, f.version.key, f.version.etag, f.version.size) for f in attempt.files if plan.is_open(f.id)]
-    stream = job.config.stream
-    splits = plan_splits(files, stream.split_bytes, whole=frozenset(plan.whole))
-    rows = scan(job.spark, splits, job.contract, stream, dimensions.lookups, job.clients)
-    if attempt.is_mending:
-        rows = rows.transform(with_mended_lines)
-    return classify_scanned(rows, job.contract, attempt.planned_at.date())
+def _until(held: ExitStack, pieces: HeldPieces) -> HeldPieces:
+    held.callback(pieces.release)
+    return pieces
+
+
+def is_small_batch(attempt: Attempt) -> bool:
+    """Tell whether the pieces of an attempt's files are few."""
+    return sum(file.version.size * (GZIP_RATIO if is_gzip_name(file.version.key) else 1) for file in attempt.files) <= SMALL_BYTES
+
+
+def _waiting(job: Job, dimensions: DimensionSet, undo: Undo) -> DataFrame:
+    config, contract = job.config.s3, job.contract
+    parts = stored_parts(job.clients, config, [pending_part_prefix(config, key) for key in undo.waiting])
+    target = waiting_schema(config, contract, parts)
+    tasks = shared_parts(parts, job.config.stream.split_bytes, job.spark.sparkContext.defaultParallelism)
+    work = ReadWaiting(job.clients, contract, dimensions.lookups, parts, tasks, target, frozenset(undo.files))
+    return made_by(job.spark, work, len(tasks))
 
 
 def _take(
     job: Job,
     attempt: Attempt,
-    frame: DataFrame | None,
+    pieces: HeldPieces,
     dimensions: DimensionSet,
     plan: Plan,
     undo: Undo,
-    *,
-    marts: tuple[Mart, ...],
+    held: ExitStack,
 ) -> Evaluation | None:
-    """Take the figures of a classified frame; None when the plan changed and the evaluation must start over."""
-    census = Census.take(frame, marts) if frame is not None else Census()
+    """Take the figures of what was read; None when the plan changed and the evaluation must start over."""
+    census = Census.take(pieces.counts)
     read = {file.id for file in attempt.files}
     # Mended rows have the lines of their file.
     bases: dict[tuple[int, int], int] = {} if attempt.is_mending else line_bases(census.markers)
     headers: dict[int, str] = {}
     results: list[FileResult] = []
     if attempt.files:
-        assert frame is not None, "files are read into a frame"
         crossed = broken_borders(census.markers)
         if crossed:
             log.info("batch=%s files=%s have quoted line breaks across splits: scanned whole", attempt.batch_key, sorted(crossed))
@@ -127,7 +134,6 @@ def _take(
         if attempt.is_mending:
             results = mended_results(attempt, scanned)
         else:
-            frame = with_absolute_lines(frame, bases)
             if not _judge(job, attempt, scanned, bases, plan):
                 return None
             results = file_results(attempt, scanned, plan)
@@ -138,16 +144,17 @@ def _take(
         return None
     results += released_results(census, read)
     pending_rows = sum(result.rows_pending for result in results)
-    if frame is not None and pending_rows and not plan.refreshed and any_key_known(job.ledger.db, _missing(census, frame)):
+    if pending_rows and not plan.refreshed and any_key_known(job.ledger.db, _missing(pieces)):
         job.dimensions.refresh()
         plan.refreshed = True
         return None
+    rewrite, replaced = plan_rewrite(job, attempt, undo, dimensions)
     return Evaluation(
-        frame=frame,
+        pieces=pieces.plus(_until(held, replaced)),
         dimensions=dimensions,
         files=tuple(results),
         undo=undo,
-        rewrite=plan_rewrite(job, attempt, undo, dimensions),
+        rewrite=rewrite,
         lost=dict(plan.lost),
         why=dict(plan.why),
         loaded=tuple(census.facts),
@@ -157,13 +164,12 @@ def _take(
         warnings=tuple(census.warned(read, bases)),
         headers=headers,
         pending_rows=pending_rows,
-        deltas=census.deltas,
-        missing=census.missing,
+        bases=bases,
     )
 
 
 def _judge(job: Job, attempt: Attempt, scanned: Scanned, bases: LineBases, plan: Plan) -> bool:
-    """Find the files that are not loaded. Returns False when the frame holds rows of one, and the evaluation must start over.
+    """Find the files that are not loaded. Returns False when the pieces hold rows of one, and the evaluation must start over.
 
     Raises:
         S3Error: S3 refuses all files, and not these alone.
@@ -180,23 +186,10 @@ def _judge(job: Job, attempt: Attempt, scanned: Scanned, bases: LineBases, plan:
     return not any(file_id in scanned.census.by_file for file_id in out | spoilt)
 
 
-def with_absolute_lines(frame: DataFrame, bases: dict[tuple[int, int], int]) -> DataFrame:
-    """Turn line numbers relative to a split into those of the file. Needs `_file_id`, `_split`, `_line`. Same rows."""
-    if not bases:
-        return frame
-    key = F.concat_ws("/", F.col("_file_id"), F.col("_split"))
-    entries = [F.lit(item) for (file_id, split), base in bases.items() for item in (f"{file_id}/{split}", base)]
-    return frame.withColumn("_line", F.col("_line") + F.coalesce(F.create_map(*entries)[key], F.lit(0)))
-
-
-def _missing(census: Census, frame: DataFrame) -> dict[str, set[int]]:
-    """Return the keys that pending rows wait for, by dimension; where these are many, some of them."""
+def _missing(pieces: HeldPieces) -> dict[str, set[int]]:
+    """Return the keys that waiting rows wait for, by dimension; where these are many, some of them."""
     missing: dict[str, set[int]] = defaultdict(set)
-    if census.missing is not None:
-        for _, dimension, key in census.missing:
+    for _, dimension, key, _ in missing_keys(pieces):
+        if len(missing[dimension]) < LOOKUP_KEYS:
             missing[dimension].add(key)
-        return missing
-    wanted = missing_key_rows(frame.where(F.col("_outcome") == PENDING)).select("dimension", "key_value").distinct()
-    for row in wanted.limit(LOOKUP_KEYS).collect():
-        missing[row["dimension"]].add(row["key_value"])
     return missing

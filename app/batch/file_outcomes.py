@@ -11,7 +11,7 @@ from app.contract.contract import Contract
 from app.errors import BatchFailed, LedgerError
 from app.ledger.ledger import Ledger
 from app.ledger.types import Attempt, Change, FileResult, FileState, Reject
-from app.model.tally import LOADED, PENDING, REJECTED
+from app.model.pieces import LOADED, REJECTED, WAITING
 from app.source.blocks import content_digests
 from app.source.ranges import FAULT, OBJECT_REFUSED, REFUSED
 from app.source.splits import OK, Marker
@@ -228,7 +228,7 @@ def file_results(attempt: Attempt, scanned: Scanned, plan: Plan) -> list[FileRes
                 rows_read=scanned.rows[file.id],
                 rows_loaded=counts[LOADED],
                 rows_rejected=counts[REJECTED],
-                rows_pending=counts[PENDING],
+                rows_pending=counts[WAITING],
                 content_digest=scanned.digests[file.id],
             )
         )
@@ -238,7 +238,7 @@ def file_results(attempt: Attempt, scanned: Scanned, plan: Plan) -> list[FileRes
 def released_results(census: Census, read: set[int]) -> list[FileResult]:
     """Return the changes of files that were not read in this batch: their rows were waiting, and are loaded or wait on."""
     return [
-        FileResult(file_id, Change.RELEASED, rows_read=sum(counts.values()), rows_loaded=counts[LOADED], rows_pending=counts[PENDING])
+        FileResult(file_id, Change.RELEASED, rows_read=sum(counts.values()), rows_loaded=counts[LOADED], rows_pending=counts[WAITING])
         for file_id, counts in sorted(census.by_file.items())
         if file_id not in read
     ]
@@ -259,9 +259,9 @@ def mended_results(attempt: Attempt, scanned: Scanned) -> list[FileResult]:
         FileResult(
             file_id,
             Change.MENDED,
-            rows_read=sum(counts[outcome] for outcome in (LOADED, PENDING, REJECTED)),
+            rows_read=sum(counts[outcome] for outcome in (LOADED, WAITING, REJECTED)),
             rows_loaded=counts[LOADED],
-            rows_pending=counts[PENDING],
+            rows_pending=counts[WAITING],
             rows_rejected=counts[REJECTED],
         )
         for file_id, counts in counted

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from py4j.protocol import Py4JError, Py4JJavaError
@@ -22,12 +22,13 @@ from app.batch.check_inputs import InputChanged, check_inputs, leave_superseded,
 from app.batch.cleanup import clear_leftovers, withdraw
 from app.batch.context import Job
 from app.batch.evaluate import evaluate
+from app.batch.mart_deltas import mart_deltas
 from app.batch.outcome_log import log_outcomes
-from app.batch.replace_parts import NOTHING_REWRITTEN, total_of
+from app.batch.replace_parts import total_of
 from app.batch.result import Evaluation
 from app.batch.step_log import step
 from app.batch.unrecorded_failures import keep_note
-from app.batch.write import mart_deltas, write_outputs
+from app.batch.write import write_outputs
 from app.contract.masking import sensitive_columns
 from app.errors import (
     BatchFailed,
@@ -113,7 +114,8 @@ def _goes_through(job: Job, file: SourceFile) -> bool:
         evaluation = evaluate(job, attempt)
         try:
             for mart in MARTS if evaluation.rows_loaded else ():
-                mart_deltas(job, replace(evaluation, rewrite=NOTHING_REWRITTEN), mart).count()
+                for _ in mart_deltas(evaluation.pieces, mart, evaluation.dimensions.lookups.value):
+                    pass
         finally:
             evaluation.release()
     except Exception as exc:

@@ -7,18 +7,18 @@ without them; the marts get the negative of what was there (docs/decisions/0006-
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+import pyarrow.compute as pc
 
 from app.batch.context import Job
-from app.batch.stored_rows import Stored, facts_schema, read_facts, read_measures, stored_parts
+from app.batch.gather import AMOUNT_COLUMN, Gatherer, slices
+from app.batch.held_pieces import HeldPieces, InDriver, InSpark, made_by
+from app.batch.stored_rows import Stored, facts_schema, shared_parts, stored_batches, stored_parts
 from app.config.load import S3Config
 from app.contract.contract import Contract
 from app.errors import BatchFailed
@@ -27,7 +27,6 @@ from app.ledger.operations import (
     MOST_MERGED_BYTES,
     MOST_MERGED_PARTS,
     MOST_MERGED_ROWS,
-    MOST_READ_PARTS,
     holding_parts,
     in_force,
     predecessors,
@@ -37,13 +36,16 @@ from app.ledger.operations import (
 from app.ledger.types import Attempt, FactPart, LivePart, OperationKind
 from app.model.dimensions import DIMENSIONS
 from app.model.marts import MARTS
+from app.model.pieces import BLOB_BYTES, HOLDER, KEPT, OUT, PART, Piece, packed
 from app.model.totals import NOTHING, Totals
 from app.mysql.database import Tx
 from app.s3.prefixes import fact_part_prefix
-from app.s3.read import S3Client, list_all
+from app.s3.read import ClientFactory, S3Client, list_all
 from app.sinks.part_writer import FILE_BYTES
 from app.source.dimensions import DimensionSet
 
+# Rows of parts that come to the driver as they are.
+SMALL_ROWS = 20_000
 UNDOING = (OperationKind.RETRACT, OperationKind.REPLAY)
 
 
@@ -72,7 +74,6 @@ class Rewrite:
         removed: rows and amount that are taken out.
         holders: files that have kept rows, or may.
         left: partitions (month, store) of a COMPACT that have more small parts than it merges.
-        stored: the parts that die, as they lie on S3.
         schema: columns and types that hold their rows and new ones; None where nothing is kept.
     """
 
@@ -81,8 +82,7 @@ class Rewrite:
     removed: Totals = NOTHING
     holders: tuple[int, ...] = ()
     left: tuple[tuple[str, int], ...] = ()
-    stored: tuple[Stored, ...] = ()
-    schema: T.StructType | None = None
+    schema: pa.Schema | None = None
 
     @property
     def kept_totals(self) -> Totals:
@@ -169,8 +169,10 @@ def _merge(config: S3Config, ledger: Ledger, client: S3Client, partitions: Seque
         return plan_merge(candidates, dict(zip(candidates, pool.map(size_of, candidates), strict=True)))
 
 
-def plan_rewrite(job: Job, attempt: Attempt, undo: Undo, dimensions: DimensionSet) -> Rewrite:
-    """Find the live parts that hold rows to be taken out, or that are to be merged, and count what of them is kept; one Spark job.
+def plan_rewrite(job: Job, attempt: Attempt, undo: Undo, dimensions: DimensionSet) -> tuple[Rewrite, HeldPieces]:
+    """Find the live parts that hold rows to be taken out, or that are to be merged, and read them; one Spark job.
+
+    Returns with the plan its pieces: rows that are kept, and deltas that take out the others.
 
     Raises:
         BatchFailed: the Parquet does not hold what the ledger says, or its columns cannot be written as one.
@@ -178,41 +180,70 @@ def plan_rewrite(job: Job, attempt: Attempt, undo: Undo, dimensions: DimensionSe
     operation, config = attempt.operation, job.config.s3
     merging = is_merging(attempt)
     if not undo.files and not merging:
-        return NOTHING_REWRITTEN
+        return NOTHING_REWRITTEN, InDriver(())
     merge = _merge(config, job.ledger, job.clients(), operation.partitions) if operation and merging else None
     parts = merge.parts if merge is not None else job.ledger.db.run(lambda tx: holding_parts(tx, undo.files))
     if not parts:
         _check_files(undo, {})
-        return NOTHING_REWRITTEN
-    prefixes = [_prefix(config, part) for part in parts]
-    stored = dict(zip(parts, stored_parts(job.clients, config, prefixes), strict=True))
-    by_part, by_file = _count_all(job.spark, config, [stored[part] for part in parts], undo)
+        return NOTHING_REWRITTEN, InDriver(())
+    stored = stored_parts(job.clients, config, [_prefix(config, part) for part in parts])
+    pieces = _read(job, parts, stored, undo, merging=merging)
+    try:
+        return _planned(job, parts, stored, undo, dimensions, merge, pieces.counts), pieces
+    except BaseException:
+        pieces.release()
+        raise
+
+
+def _read(job: Job, parts: Sequence[LivePart], stored: Sequence[Stored], undo: Undo, *, merging: bool) -> HeldPieces:
+    is_small = sum(part.rows for part in parts) <= SMALL_ROWS
+    tasks = shared_parts(stored, job.config.stream.split_bytes, job.spark.sparkContext.defaultParallelism)
+    work = ReadReplaced(job.clients, tuple(zip(parts, stored, strict=True)), tasks, frozenset(undo.files), merging)
+    frame = made_by(job.spark, work, len(tasks))
+    return InDriver.collected(frame) if is_small else InSpark.held(frame)
+
+
+def _planned(
+    job: Job,
+    parts: Sequence[LivePart],
+    stored: Sequence[Stored],
+    undo: Undo,
+    dimensions: DimensionSet,
+    merge: Merge | None,
+    counts: Iterable[Piece],
+) -> Rewrite:
+    whole, out = dict.fromkeys(range(len(parts)), NOTHING), dict.fromkeys(range(len(parts)), NOTHING)
+    by_file: dict[int, int] = defaultdict(int)
+    for piece in counts:
+        if piece.kind in (PART, OUT) and piece.keys is not None:
+            of_kind = whole if piece.kind == PART else out
+            of_kind[piece.keys[0]] += Totals(piece.rows, piece.amount or Decimal(0))
+        elif piece.kind == HOLDER and piece.keys is not None:
+            by_file[piece.keys[0]] += piece.rows
     touched = []
     kept: dict[tuple[str, int], list[Totals]] = defaultdict(list)
-    removed = []
-    for part in parts:
-        whole, out = by_part.get((part.batch_key, part.sales_month, part.store_id), (NOTHING, NOTHING))
-        if whole != Totals(part.rows, part.amount):
-            raise BatchFailed(f"the facts in {_name(config, part)} hold {whole}, the ledger says {Totals(part.rows, part.amount)}")
-        if out.rows or merging:
-            touched.append(part)
-            removed.append(out)
-            kept[part.sales_month, part.store_id].append(Totals(whole.rows - out.rows, whole.amount - out.amount))
+    for number, part in enumerate(parts):
+        if whole[number] != Totals(part.rows, part.amount):
+            name = _name(job.config.s3, part)
+            raise BatchFailed(f"the facts in {name} hold {whole[number]}, the ledger says {Totals(part.rows, part.amount)}")
+        if out[number].rows or merge is not None:
+            touched.append(number)
+            left = Totals(whole[number].rows - out[number].rows, whole[number].amount - out[number].amount)
+            kept[part.sales_month, part.store_id].append(left)
     _check_files(undo, by_file)
-    lying = tuple(stored[part] for part in touched)
     is_kept = any(total.rows for totals in kept.values() for total in totals)
+    lying = [stored[number] for number in touched]
     return Rewrite(
-        parts=tuple(touched),
+        parts=tuple(parts[number] for number in touched),
         kept=tuple(
             FactPart(month, store, rows, sum((t.amount for t in totals), Decimal(0)))
             for (month, store), totals in sorted(kept.items())
             if (rows := sum(t.rows for t in totals))
         ),
-        removed=sum(removed, NOTHING),
+        removed=sum((out[number] for number in touched), NOTHING),
         holders=tuple(sorted(by_file.keys() - undo.files.keys())),
         left=merge.left if merge is not None else (),
-        stored=lying,
-        schema=facts_schema(job.contract, _attributes(dimensions), lying, config) if is_kept else None,
+        schema=facts_schema(job.contract, _attributes(dimensions), lying, job.config.s3) if is_kept else None,
     )
 
 
@@ -227,57 +258,69 @@ def _attributes(dimensions: DimensionSet) -> pa.Schema:
     )
 
 
-def kept_rows(job: Job, rewrite: Rewrite, undo: Undo) -> DataFrame:
-    """Return the rows of the replaced parts that stay, with the columns of `rewrite.schema` but for `batch_key`."""
-    assert rewrite.schema is not None, "rows are kept"
-    rows = read_facts(job.spark, job.config.s3, rewrite.stored, rewrite.schema, job.contract).drop("batch_key")
-    return rows.where(~F.col("_file_id").isin(sorted(undo.files))) if undo.files else rows
+@dataclass(frozen=True)
+class ReadReplaced:
+    """What a task does with parts that may be replaced: it counts all their rows, and where a part is, keeps some and takes out others."""
+
+    clients: ClientFactory
+    parts: Sequence[tuple[LivePart, Stored]]
+    tasks: Sequence[Sequence[int]]
+    out: frozenset[int]
+    is_merging: bool
+
+    def __call__(self, task: int) -> Iterator[Piece]:
+        """Yield the pieces of a task: PART and OUT by the number of the part, HOLDER by file, KEPT by partition, and deltas."""
+        gatherer = Gatherer(MARTS)
+        by_file: dict[int, int] = defaultdict(int)
+        for number in self.tasks[task]:
+            part, stored = self.parts[number]
+            whole, out = self._counted(stored, by_file)
+            yield Piece(PART, None, (number,), whole.rows, whole.amount)
+            yield Piece(OUT, None, (number,), out.rows, out.amount)
+            if out.rows or self.is_merging:
+                yield from self._rewritten(part, stored, gatherer)
+        yield from (Piece(HOLDER, None, (file_id,), rows) for file_id, rows in by_file.items())
+        yield from gatherer.rest()
+
+    def _counted(self, stored: Stored, by_file: dict[int, int]) -> tuple[Totals, Totals]:
+        whole = out = NOTHING
+        for rows in stored_batches(self.clients(), stored, ("_file_id", AMOUNT_COLUMN)):
+            whole += _totals(rows)
+            out += _totals(rows.filter(self._is_out(rows)))
+            for counted in rows.column("_file_id").value_counts().to_pylist():
+                by_file[counted["values"]] += counted["counts"]
+        return whole, out
+
+    def _rewritten(self, part: LivePart, stored: Stored, gatherer: Gatherer) -> Iterator[Piece]:
+        year, month = map(int, part.sales_month.split("-"))
+        place = {"_month": pa.scalar(12 * year + month - 1, pa.int64()), "store_id": pa.scalar(part.store_id, pa.int64())}
+        waiting: list[pa.RecordBatch] = []
+        for rows in stored_batches(self.clients(), stored):
+            is_out = self._is_out(rows)
+            if is_out.true_count:
+                removed = rows.filter(is_out)
+                for name, value in place.items():
+                    removed = removed.append_column(name, pa.repeat(value, removed.num_rows))
+                gatherer.add_deltas(removed, -1)
+            waiting.append(rows.filter(pc.invert(is_out)))
+            if sum(one.nbytes for one in waiting) >= BLOB_BYTES:
+                yield from _kept(part, stored, waiting)
+                waiting = []
+        yield from _kept(part, stored, waiting)
+
+    def _is_out(self, rows: pa.RecordBatch) -> pa.BooleanArray:
+        return pc.is_in(rows.column("_file_id"), pa.array(sorted(self.out), pa.int64()))
 
 
-def removed_rows(job: Job, rewrite: Rewrite, undo: Undo) -> DataFrame:
-    """Return the rows of the replaced parts that are taken out, with the columns that the marts need."""
-    wanted = dict.fromkeys(column for mart in MARTS for column in (*mart.grain.values(), *mart.measures.values()))
-    rows = read_measures(job.spark, job.config.s3, rewrite.stored, ("_file_id", *wanted))
-    return rows.where(F.col("_file_id").isin(sorted(undo.files)))
+def _kept(part: LivePart, stored: Stored, waiting: Sequence[pa.RecordBatch]) -> Iterator[Piece]:
+    for rows in slices(pa.concat_batches(waiting)) if waiting else ():
+        if rows.num_rows:
+            totals = _totals(rows)
+            yield Piece(KEPT, part.sales_month, (part.store_id,), totals.rows, totals.amount, value=stored.extra, blob=packed(rows))
 
 
-Counted = tuple[dict[tuple[str, str, int], tuple[Totals, Totals]], dict[int, int]]
-
-
-def _count_all(spark: SparkSession, config: S3Config, parts: Sequence[Stored], undo: Undo) -> Counted:
-    """Count parts, so many at a time as one job should read."""
-    by_part: dict[tuple[str, str, int], tuple[Totals, Totals]] = {}
-    by_file: dict[int, int] = defaultdict(int)
-    for at in range(0, len(parts), MOST_READ_PARTS):
-        of_parts, of_files = _count(read_measures(spark, config, parts[at : at + MOST_READ_PARTS], ("_file_id", "total_cost")), undo)
-        by_part |= of_parts
-        for file_id, rows in of_files.items():
-            by_file[file_id] += rows
-    return by_part, by_file
-
-
-def _count(rows: DataFrame, undo: Undo) -> Counted:
-    """Count by part (all rows, and those that are taken out) and by file. One row per part and one per file reach the driver."""
-    out = F.col("_file_id").isin(sorted(undo.files)) if undo.files else F.lit(False)
-    place = [F.col(name) for name in ("batch_key", "sales_month", "store_id")]
-    file = F.col("_file_id")
-    grouped = rows.select(*place, file, "total_cost", out.alias("_out")).groupingSets([place, [file]], *place, file)
-    figures = grouped.agg(
-        F.count(F.lit(1)).alias("rows"),
-        F.sum("total_cost").alias("amount"),
-        F.count(F.when(F.col("_out"), F.lit(1))).alias("out_rows"),
-        F.sum(F.when(F.col("_out"), F.col("total_cost"))).alias("out_amount"),
-    )
-    by_part: dict[tuple[str, str, int], tuple[Totals, Totals]] = {}
-    by_file: dict[int, int] = {}
-    for row in figures.toLocalIterator():
-        if row["_file_id"] is not None:
-            by_file[row["_file_id"]] = row["rows"]
-        else:
-            whole = Totals(row["rows"], Decimal(row["amount"] or 0))
-            key = (row["batch_key"], row["sales_month"], row["store_id"])
-            by_part[key] = (whole, Totals(row["out_rows"], Decimal(row["out_amount"] or 0)))
-    return by_part, by_file
+def _totals(rows: pa.RecordBatch) -> Totals:
+    return Totals(rows.num_rows, pc.sum(rows.column(AMOUNT_COLUMN)).as_py() or Decimal(0))
 
 
 def _check_files(undo: Undo, found: Mapping[int, int]) -> None:

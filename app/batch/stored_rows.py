@@ -1,37 +1,44 @@
 """Rows that earlier batches stored, read as today's contract has them, whatever the contract was when they were written.
 
 Columns that are missing are NULL, types are widened, and the column of extra columns has today's name. What a type cannot hold is refused
-before anything is written.
+before anything is written. The Python workers read them, as Arrow, part by part.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
+from app.batch.classify import classify_waiting, sales_columns
+from app.batch.gather import Gatherer
 from app.config.load import S3Config
 from app.contract.contract import Contract
 from app.errors import BatchFailed
 from app.model.dimensions import fact_columns
+from app.model.lookup import LookupSource
+from app.model.marts import MARTS
+from app.model.pieces import Piece
 from app.s3.parquet_footer import read_footer
-from app.s3.read import ClientFactory, list_all
-from app.sinks.parts import s3a
+from app.s3.read import ClientFactory, S3Client, list_all
+from app.sinks.parts import conformed
+from app.source.ranges import FileLost, RangeReader
+from app.source.splits import ScanFile, Split, bundle_splits
 from app.spark.schema import sales_schema
 from app.spark.widening import holds, widest
 
+# Rows that are looked at together.
+READ_ROWS = 20_000
 # What the folders of a fact part say, and the objects do not hold.
-PLACE = T.StructType(
-    [T.StructField("sales_month", T.StringType()), T.StructField("store_id", T.IntegerType()), T.StructField("batch_key", T.StringType())]
-)
+PLACE = ("sales_month", "store_id", "batch_key")
 LINEAGE = T.StructType(
     [
         T.StructField("_warnings", T.ArrayType(T.StringType())),
@@ -44,9 +51,10 @@ LINEAGE = T.StructType(
 
 @dataclass(frozen=True)
 class Stored:
-    """One part on S3 and the columns that its objects hold."""
+    """One part on S3: its objects, and the columns that they hold."""
 
     prefix: str
+    objects: tuple[ScanFile, ...]
     schema: T.StructType
 
     @property
@@ -55,9 +63,14 @@ class Stored:
         names = self.schema.names
         return names[names.index("_warnings") - 1] if "_warnings" in names[1:] else None
 
+    @property
+    def bytes(self) -> int:
+        """The size of all objects."""
+        return sum(one.size for one in self.objects)
+
 
 def stored_parts(clients: ClientFactory, config: S3Config, prefixes: Sequence[str]) -> list[Stored]:
-    """Look up the columns of parts: one list and one small read for each, side by side.
+    """Look up the objects and columns of parts: one list and one small read for each, side by side.
 
     Raises:
         BatchFailed: a part has no object, or one that is no Parquet.
@@ -69,23 +82,59 @@ def stored_parts(clients: ClientFactory, config: S3Config, prefixes: Sequence[st
 
 def _look(clients: ClientFactory, config: S3Config, prefix: str) -> Stored:
     client = clients()
-    first = next((one for one in list_all(client, config.bucket, prefix) if one.key.endswith(".parquet")), None)
-    if first is None:
+    found = [one for one in list_all(client, config.bucket, prefix) if one.key.endswith(".parquet")]
+    if not found:
         raise BatchFailed(f"s3://{config.bucket}/{prefix} holds no Parquet, and the ledger counts on its rows")
-    footer = read_footer(client, first)
+    footer = read_footer(client, found[0])
     if footer is None:
-        raise BatchFailed(f"s3://{config.bucket}/{first.key} is no Parquet, and the ledger counts on its rows")
-    return Stored(prefix, from_arrow_schema(footer[1]))
+        raise BatchFailed(f"s3://{config.bucket}/{found[0].key} is no Parquet, and the ledger counts on its rows")
+    return Stored(prefix, tuple(ScanFile(0, one.bucket, one.key, one.etag, one.size) for one in found), from_arrow_schema(footer[1]))
 
 
-def read_waiting(spark: SparkSession, config: S3Config, contract: Contract, parts: Sequence[Stored]) -> DataFrame:
-    """Read waiting rows as sales rows of today's contract. What the contract does not name any more goes to the extra columns.
+def shared_parts(parts: Sequence[Stored], split_bytes: int, parallelism: int) -> list[list[int]]:
+    """Share parts, by their numbers, among tasks of about equal work."""
+    whole = [Split(ScanFile(number, "", part.prefix, "", part.bytes), 0, 0, part.bytes) for number, part in enumerate(parts)]
+    return [[split.file.file_id for split in bundle] for bundle in bundle_splits(whole, split_bytes, parallelism)]
+
+
+def stored_batches(client: S3Client, part: Stored, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a part, or some columns of them.
+
+    Raises:
+        BatchFailed: an object is not there any more, or is not what was listed.
+        S3Unavailable: S3 stays out of reach.
+        S3Error: S3 refuses it.
+    """
+    for one in part.objects:
+        name = f"s3://{one.bucket}/{one.key}"
+        try:
+            with pq.ParquetFile(pa.BufferReader(_body(client, one))) as parquet:
+                yield from parquet.iter_batches(READ_ROWS, columns=columns, use_threads=False)
+        except FileLost as lost:
+            raise BatchFailed(f"{name}: {lost.detail}, and the ledger counts on its rows") from lost
+        except (pa.ArrowException, OSError) as exc:
+            raise BatchFailed(f"{name} cannot be read as Parquet: {exc}") from exc
+
+
+def _body(client: S3Client, one: ScanFile) -> bytes:
+    reader = RangeReader(client, one, 0, one.size)
+    try:
+        chunks = []
+        while chunk := reader.read(one.size):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        reader.close()
+
+
+def waiting_schema(config: S3Config, contract: Contract, parts: Sequence[Stored]) -> pa.Schema:
+    """Return the columns and types of waiting rows, as sales rows of today's contract.
 
     Raises:
         BatchFailed: a column's stored values do not all fit its type of today.
     """
     extra = T.StructField(contract.settings.extra_columns, T.StringType())
-    target = T.StructType([*sales_schema(contract).fields, extra, *LINEAGE.fields, T.StructField("sales_month", T.StringType())])
+    target = T.StructType([*sales_schema(contract).fields, extra, *LINEAGE.fields])
     for part in parts:
         for field in part.schema.fields:
             if field.name in contract.names and field.name != part.extra and not holds(target[field.name].dataType, field.dataType):
@@ -94,32 +143,60 @@ def read_waiting(spark: SparkSession, config: S3Config, contract: Contract, part
                     f" the contract says {target[field.name].dataType.simpleString()}, which does not hold all its values",
                     cure="give the column a type that does in conf/contract.yml, or retract or replay their files",
                 )
-    frames = [_as_waiting(_read(spark, config, group), group[0], contract, target) for group in _alike(parts)]
-    return reduce(DataFrame.union, frames)
+    return pa.schema(to_arrow_schema(target))
 
 
-def _as_waiting(rows: DataFrame, part: Stored, contract: Contract, target: T.StructType) -> DataFrame:
-    extra = contract.settings.extra_columns
-    own = {*target.names, part.extra}
-    left = [name for name in part.schema.names if name not in own]
-    values: dict[str, Column] = {name: F.col(_quoted(name)) for name in part.schema.names if name != part.extra}
-    values[extra] = _with_left(F.col(_quoted(part.extra)) if part.extra else F.lit(None), left)
-    return rows.select(*_conformed(values, target))
+@dataclass(frozen=True)
+class ReadWaiting:
+    """What a task does with parts of waiting rows: it classifies them again. Those of `dropped` files are left out.
+
+    What the contract does not name any more goes to the extra columns.
+    """
+
+    clients: ClientFactory
+    contract: Contract
+    lookups: LookupSource
+    parts: Sequence[Stored]
+    tasks: Sequence[Sequence[int]]
+    target: pa.Schema
+    dropped: frozenset[int]
+
+    def __call__(self, task: int) -> Iterator[Piece]:
+        """Yield the pieces of a task."""
+        gatherer = Gatherer(MARTS)
+        for number in self.tasks[task]:
+            part = self.parts[number]
+            for batch in stored_batches(self.clients(), part):
+                rows = self._as_today(batch, part)
+                if self.dropped:
+                    rows = rows.filter(pc.invert(pc.is_in(rows.column("_file_id"), pa.array(sorted(self.dropped), pa.int64()))))
+                if rows.num_rows:
+                    yield from gatherer.add(classify_waiting(rows.select(sales_columns(self.contract)), self.lookups))
+        yield from gatherer.rest()
+
+    def _as_today(self, rows: pa.RecordBatch, part: Stored) -> pa.RecordBatch:
+        extra = self.contract.settings.extra_columns
+        found = {name: rows.column(name) for name in rows.schema.names if name != part.extra}
+        before = rows.column(part.extra) if part.extra else pa.nulls(rows.num_rows, pa.string())
+        left = [name for name in found if name not in (*self.target.names, "sales_month")]
+        found[extra] = with_left_columns(before, {name: found[name] for name in left})
+        return conformed(found, rows.num_rows, self.target)
 
 
-def _with_left(extra: Column, left: Sequence[str]) -> Column:
+def with_left_columns(extra: pa.Array, left: Mapping[str, pa.Array]) -> pa.Array:
     """Add columns that the contract does not name any more to the JSON of the extra columns."""
     if not left:
         return extra
-    names = F.array(*(F.lit(name) for name in left))
-    before = F.map_filter(F.from_json(extra, "map<string,string>"), lambda key, _: ~F.array_contains(names, key))
-    empty = F.create_map().cast("map<string,string>")
-    entries = [item for name in left for item in (F.lit(name), F.col(_quoted(name)).cast("string"))]
-    found = F.map_concat(F.coalesce(before, empty), F.map_filter(F.create_map(*entries), lambda _, value: value.isNotNull()))
-    return F.when(F.size(found) > 0, F.to_json(found))
+    texts = [(name, column.cast(pa.string()).to_pylist()) for name, column in left.items()]
+    whole = []
+    for at, before in enumerate(extra.to_pylist()):
+        kept = {name: value for name, value in json.loads(before or "{}").items() if name not in left}
+        kept |= {name: values[at] for name, values in texts if values[at] is not None}
+        whole.append(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) if kept else None)
+    return pa.array(whole, pa.string())
 
 
-def facts_schema(contract: Contract, attributes: pa.Schema, parts: Sequence[Stored], config: S3Config) -> T.StructType:
+def facts_schema(contract: Contract, attributes: pa.Schema, parts: Sequence[Stored], config: S3Config) -> pa.Schema:
     """Return the columns and types that hold the rows of all these parts and those of today.
 
     Columns of older contracts stay, behind those of today. `attributes` are the fact columns that come from the dimensions.
@@ -135,7 +212,7 @@ def facts_schema(contract: Contract, attributes: pa.Schema, parts: Sequence[Stor
     for part in parts:
         for field in part.schema.fields:
             found[extra if field.name == part.extra else field.name].append(field.dataType)
-    named = [name for name in fact_columns(contract) if name not in PLACE.names]
+    named = [name for name in fact_columns(contract) if name not in PLACE]
     others = [name for name in found if name not in named]
     behind = named.index(extra)
     kinds: list[T.StructField] = []
@@ -151,65 +228,4 @@ def facts_schema(contract: Contract, attributes: pa.Schema, parts: Sequence[Stor
                 cure="give the column a type in conf/contract.yml that does, such as string",
             )
         kinds.append(T.StructField(name, kind))
-    return T.StructType([*kinds, *PLACE.fields])
-
-
-def read_facts(spark: SparkSession, config: S3Config, parts: Sequence[Stored], target: T.StructType, contract: Contract) -> DataFrame:
-    """Read the rows of parts of the facts with the columns and types of `facts_schema`, `sales_month`, `store_id` and `batch_key` too."""
-    frames = []
-    for group in _alike(parts):
-        old = group[0].extra
-        values: dict[str, Column] = {name: F.col(_quoted(name)) for name in (*group[0].schema.names, *PLACE.names) if name != old}
-        if old is not None:
-            extra = contract.settings.extra_columns
-            values[extra] = F.coalesce(*(F.col(_quoted(name)) for name in dict.fromkeys((extra, old)) if name in group[0].schema.names))
-        frames.append(_read(spark, config, group, place=True).select(*_conformed(values, target)))
-    return reduce(DataFrame.union, frames)
-
-
-def read_measures(spark: SparkSession, config: S3Config, parts: Sequence[Stored], columns: Collection[str]) -> DataFrame:
-    """Read columns that every fact has, with the place of each row: what marts and counts need.
-
-    Raises:
-        BatchFailed: the types of a column have none in common.
-    """
-    kinds = []
-    for name in (name for name in columns if name not in PLACE.names):
-        kind = widest(part.schema[name].dataType for part in parts)
-        if kind is None:
-            raise BatchFailed(
-                f"column {name} of the facts below s3://{config.bucket}/{parts[0].prefix} and others has types that do not agree"
-            )
-        kinds.append(T.StructField(name, kind))
-    target = T.StructType([*kinds, *PLACE.fields])
-    values = {name: F.col(_quoted(name)) for name in target.names}
-    return reduce(DataFrame.union, [_read(spark, config, group, place=True).select(*_conformed(values, target)) for group in _alike(parts)])
-
-
-def conformed(rows: DataFrame, target: T.StructType) -> DataFrame:
-    """Give rows the columns of a schema, in its order: casted where they are narrower, NULL where they have none. Same rows."""
-    return rows.select(*_conformed({name: F.col(_quoted(name)) for name in rows.columns}, target))
-
-
-def _conformed(values: dict[str, Column], target: T.StructType) -> list[Column]:
-    return [values.get(field.name, F.lit(None)).cast(field.dataType).alias(field.name) for field in target.fields]
-
-
-def _alike(parts: Sequence[Stored]) -> list[list[Stored]]:
-    """Put parts with the same columns together, in the order in which they come."""
-    groups: dict[str, list[Stored]] = defaultdict(list)
-    for part in parts:
-        groups[part.schema.json()].append(part)
-    return list(groups.values())
-
-
-def _read(spark: SparkSession, config: S3Config, parts: Sequence[Stored], *, place: bool = False) -> DataFrame:
-    # With the schema given Spark looks into no footer, and guesses nothing from the names of folders.
-    paths = [s3a(config, part.prefix) for part in parts]
-    schema = T.StructType([*parts[0].schema.fields, *(PLACE.fields if place else ())])
-    reader = spark.read.schema(schema)
-    return (reader.option("basePath", s3a(config, config.facts_prefix)) if place else reader).parquet(*paths)
-
-
-def _quoted(name: str) -> str:
-    return f"`{name.replace('`', '``')}`"
+    return pa.schema(to_arrow_schema(T.StructType(kinds)))

@@ -48,23 +48,19 @@ class Finding:
         return self.error is None
 
 
-def checks_of(config: Config, *, rules: bool = False) -> list[Check]:
-    """Return all checks of a configuration that could be loaded; its bucket is known. `rules` has Spark analyse those of the contract."""
-    analysis = [Check("contract rules", lambda: contract.check_rules(config.contract_path))] if rules else []
+def checks_of(config: Config) -> list[Check]:
+    """Return all checks of a configuration that could be loaded; its bucket is known."""
     return [
         Check("configuration", lambda: _configuration(config)),
         Check("contract", lambda: _contract(config)),
-        *analysis,
         *[Check(name, look) for name, look in storage.checks(config.s3).items()],
         *[Check(name, look) for name, look in database.checks(config).items()],
         *machine_checks(config),
     ]
 
 
-def check_all(load: Callable[[], Config], *, rules: bool = False) -> list[Finding]:
+def check_all(load: Callable[[], Config]) -> list[Finding]:
     """Load the configuration and run every check that can be run with what it gives.
-
-    `rules` has Spark analyse the contract's rules too, which takes some seconds; a run does so with the session that it needs anyway.
 
     Without a configuration there is nothing to reach a server by; without a bucket no S3 prefix to look at.
     """
@@ -73,9 +69,9 @@ def check_all(load: Callable[[], Config], *, rules: bool = False) -> list[Findin
     except PipelineError as exc:
         return [Finding("configuration", str(exc), exc), *look(machine_checks())]
     try:
-        return look(checks_of(with_bucket(config), rules=rules))
+        return look(checks_of(with_bucket(config)))
     except PipelineError as exc:
-        others = [check for check in checks_of(config, rules=rules) if not check.name.startswith("s3 ") and check.name != "clock"]
+        others = [check for check in checks_of(config) if not check.name.startswith("s3 ") and check.name != "clock"]
         return [*look(others), Finding("s3 bucket", str(exc), exc)]
 
 
@@ -171,5 +167,5 @@ def _configuration(config: Config) -> str:
 
 def _contract(config: Config) -> str:
     found = load_contract(config.contract_path)
-    contract.check_columns(found)
+    contract.check_contract(found)
     return f"{show_path(config.contract_path)}: {len(found.columns)} columns, {len(found.rules)} rules"

@@ -108,7 +108,7 @@ def check(env: Env = "dev", as_json: Json = False, debug: Debug = False) -> None
     """Check everything that a run needs, a line each: configuration, keys, S3, MySQL, dimensions, Java, disk. Exit code 2 if one fails."""
     from app.checks import check_all, lines
 
-    findings = check_all(lambda: configuration(env), rules=True)
+    findings = check_all(lambda: configuration(env))
     if as_json:
         print(json.dumps([{"check": f.name, "ok": f.ok, "warning": f.is_caution, "detail": f.detail} for f in findings]))
     else:

@@ -84,24 +84,9 @@ PRODUCT = Dimension(
 
 DIMENSIONS = (CUSTOMER, STORE, SALES_TEAM, PRODUCT)
 
-_REQUIRED = sum(d.bit for d in DIMENSIONS if d.required)
+# What `_known` holds, at least, of a row that is loaded.
+REQUIRED_BITS = sum(d.bit for d in DIMENSIONS if d.required)
 _KNOWN = pa.int8()
-
-
-def all_known() -> str:
-    """Return the SQL of whether the row's key is in every required dimension."""
-    return f"(_known & {_REQUIRED}) = {_REQUIRED}"
-
-
-def product_known() -> str:
-    """Return the SQL of whether the row's product is in its table."""
-    return f"(_known & {PRODUCT.bit}) > 0"
-
-
-def missing_keys() -> str:
-    """Return the SQL of the names of the required dimensions that do not know the row's key, as an array."""
-    names = ", ".join(f"if((_known & {d.bit}) > 0, NULL, '{d.table}')" for d in DIMENSIONS if d.required)
-    return f"array_compact(array({names}))"
 
 
 def known_keys(rows: pa.RecordBatch, lookups: Lookups) -> pa.Array:

@@ -1,4 +1,4 @@
-"""MySQL for Spark: the options of its JDBC source and sink, with the same certificate checks as every other connection."""
+"""MySQL for Spark: the options of its JDBC source, with the same certificate checks as every other connection."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from app.mysql.truststore import TYPE, trust_store
 
 
 def jdbc_options(config: MySqlConfig) -> dict[str, str]:
-    """Return the options of Spark's JDBC source and sink for this database; `password` is redacted by Spark wherever it shows options.
+    """Return the options of Spark's JDBC source for this database; `password` is redacted by Spark wherever it shows options.
 
     Raises:
         ConfigError: the CA file cannot be read.
     """
     ssl_mode = {"off": "DISABLED", "required": "REQUIRED", "verify": "VERIFY_IDENTITY"}[config.tls]
     settings = {
-        "rewriteBatchedStatements": "true",
         "useServerPrepStmts": "false",
         "connectionTimeZone": "UTC",
         "characterEncoding": "UTF-8",
         "sslMode": ssl_mode,
         "allowPublicKeyRetrieval": "true",
         "connectTimeout": str(config.connect_timeout_seconds * 1000),
-        # It writes pages of rows and reads whole tables: no statement of it works for long without a byte, unless it waits for a lock.
+        # It reads whole tables: no statement of it works for long without a byte, unless it waits for a lock.
         "socketTimeout": str((config.read_timeout_seconds + config.lock_wait_seconds) * 1000),
         "tcpKeepAlive": "true",
         "sessionVariables": quote(session_variables(config), safe=""),

@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, Any
 
 from app.batch.context import Job
 from app.batch.evaluate import evaluate
+from app.batch.mart_deltas import mart_deltas
 from app.batch.process import change_everything
 from app.batch.replace_parts import total_of
 from app.batch.result import Evaluation
-from app.batch.write import mart_deltas
 from app.config.load import Config
 from app.contract.contract import load_contract
 from app.ledger.attempt_plan import plan_outcome
@@ -29,7 +30,7 @@ from app.ledger.types import Attempt, FactPart, FileState, LivePart
 from app.model.marts import MARTS, Mart
 from app.model.totals import Totals
 from app.mysql.database import Database, Row, Tx
-from app.sinks.marts import stage_rows
+from app.sinks.marts import STAGE_ROWS, put_rows
 from app.source.dimensions import Dimensions
 from app.spark.session import build_session
 
@@ -96,7 +97,7 @@ def preview(job: Job, ask: Ask) -> Preview:
     evaluation = evaluate(job, attempt)
     try:
         # The transaction at the end only reads files: while it is open, others may wait for the rows it has changed.
-        with _deltas(job, evaluation) as deltas:
+        with _deltas(evaluation) as deltas:
             return job.ledger.db.rehearse(lambda tx: _rehearse(tx, job, ask, evaluation, deltas))
     finally:
         evaluation.release()
@@ -124,13 +125,13 @@ def _begin(tx: Tx, job: Job, ask: Ask) -> Attempt:
 
 
 @contextmanager
-def _deltas(job: Job, evaluation: Evaluation) -> Iterator[Mapping[str, Spool]]:
+def _deltas(evaluation: Evaluation) -> Iterator[Mapping[str, Spool]]:
     """Compute the deltas of each mart into a file of their own: a transaction that is tried again reads them again."""
     wanted = MARTS if evaluation.rows_loaded or evaluation.rewrite.removed.rows else ()
     with ExitStack() as files:
         spools = {}
         for mart in wanted:
-            rows = mart_deltas(job, evaluation, mart).select(*mart.columns).toLocalIterator()
+            rows = mart_deltas(evaluation.pieces, mart, evaluation.dimensions.lookups.value)
             spools[mart.table] = Spool(files.enter_context(tempfile.TemporaryFile(prefix="salestream-")), rows)
         yield spools
 
@@ -138,7 +139,7 @@ def _deltas(job: Job, evaluation: Evaluation) -> Iterator[Mapping[str, Spool]]:
 class Spool:
     """Rows that were computed once and are kept in a file, however many they are."""
 
-    def __init__(self, file: IO[bytes], rows: Iterator[tuple[Any, ...]]) -> None:
+    def __init__(self, file: IO[bytes], rows: Iterator[tuple[object, ...]]) -> None:
         self._file = file
         for row in rows:
             pickle.dump(tuple(row), file)
@@ -157,7 +158,9 @@ def _rehearse(tx: Tx, job: Job, ask: Ask, evaluation: Evaluation, deltas: Mappin
     plan_outcome(tx, attempt, outcome)
     touched = [mart for mart in MARTS if mart.table in deltas]
     for mart in touched:
-        stage_rows(tx, mart.stage_table, mart.columns, attempt.batch_key, deltas[mart.table])
+        left = iter(deltas[mart.table])
+        while page := list(islice(left, STAGE_ROWS)):
+            put_rows(tx, mart.stage_table, mart.columns, attempt.batch_key, page)
     ids = sorted({*(file.file_id for file in outcome.files), *(one.file_id for one in outcome.withdrawn)})
     files_before = _files(tx, ids)
     marts_before = [_mart_rows(tx, mart, attempt.batch_key) for mart in touched]

@@ -1,28 +1,36 @@
-"""Marts in MySQL: executors stage a batch's deltas, the final transaction merges them (docs/decisions/0013-marts-and-money.md)."""
+"""Marts in MySQL: a batch's deltas are staged, and the final transaction merges them (docs/decisions/0013-marts-and-money.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 
 from app.config.load import MartsConfig
 from app.errors import LedgerError
 from app.model.marts import Mart
 from app.model.totals import Totals
-from app.mysql.database import Tx
+from app.mysql.database import Database, Tx
 
 # Rows that are sent at a time.
-STAGE_ROWS = 1000
+STAGE_ROWS = 5000
 
 
-def stage_rows(tx: Tx, table: str, columns: Sequence[str], batch_key: str, rows: Iterable[Sequence[object]]) -> None:
-    """Put rows that are here under the key of their batch, a page at a time; what a lost answer has left of them is replaced."""
-    sql = f"INSERT INTO {table} (batch_key, {', '.join(columns)}) VALUES ({', '.join(['%s'] * (len(columns) + 1))})"
-    tx.execute(f"DELETE FROM {table} WHERE batch_key = %s", (batch_key,))
+def stage_rows(db: Database, table: str, columns: Sequence[str], batch_key: str, rows: Iterable[Sequence[object]]) -> None:
+    """Put rows, unique on the table's key, under the key of their batch: a page at a time, however many there are.
+
+    What a lost answer has left of a page is replaced. Nothing of it counts before the batch does.
+    """
     left = iter(rows)
-    while page := [(batch_key, *row) for row in islice(left, STAGE_ROWS)]:
-        tx.executemany(sql, page)
+    while page := list(islice(left, STAGE_ROWS)):
+        db.run(partial(put_rows, table=table, columns=columns, batch_key=batch_key, rows=page))
+
+
+def put_rows(tx: Tx, table: str, columns: Sequence[str], batch_key: str, rows: Iterable[Sequence[object]]) -> None:
+    """Put rows, unique on the table's key, under the key of their batch."""
+    sql = f"REPLACE INTO {table} (batch_key, {', '.join(columns)}) VALUES ({', '.join(['%s'] * (len(columns) + 1))})"
+    tx.executemany(sql, [(batch_key, *row) for row in rows])
 
 
 def check_stage(tx: Tx, mart: Mart, batch_key: str, delta: Totals) -> None:

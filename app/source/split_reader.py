@@ -61,22 +61,20 @@ class _Opened:
 
 @dataclass(frozen=True)
 class SplitReader:
-    """Reads splits, task by task. It is pickled to the workers. `with_known` adds `_known` to typed rows."""
+    """Reads splits. It is pickled to the workers. `with_known` adds `_known` to typed rows (see `app.model.dimensions`).
+
+    Rows have `_file_id`, `_split`, `_line` (of the record's first line, counted from 1 in the split: see `line_bases`), the contract's
+    columns (see `app.contract.columns`), `_extra` (extra columns by name, NULL where the file has none), `_raw` (the record's text without
+    its last line break), `_faults` (of its form or else of its values, NULL for sound rows) and `_marker` (NULL).
+    """
 
     contract: Contract
     limits: Limits
     with_known: Callable[[pa.RecordBatch], pa.RecordBatch]
     client_factory: Callable[[], S3Client]
-    bundles: Sequence[Sequence[Split]] = ()
-
-    def __call__(self, tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Read the bundles whose numbers come in."""
-        for batch in tasks:
-            for task in batch.column(0).to_pylist():
-                yield from self.read(self.bundles[task])
 
     def read(self, splits: Sequence[Split]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of splits in batches of bounded rows and bytes, then their markers.
+        """Yield the rows of splits in batches of bounded rows and bytes, then a batch of their markers, as JSON in `_marker`.
 
         Raises:
             S3Unavailable: S3 stays out of reach.

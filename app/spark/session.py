@@ -21,15 +21,13 @@ STREAM_SETTINGS = {
     # A task that runs twice at once would write its stage rows twice.
     "spark.speculation": "false",
     "spark.sql.adaptive.enabled": "true",
-    # It takes away a sort that stands below a join; ours keeps the rows of a fact partition together on their way to the writer.
-    "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.EliminateSorts",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",
     # A month is no number, and a batch key such as 12-3-1 no date.
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # Anything less than the largest number makes Spark measure a batch again behind each row, which takes four times as long as all else.
-    "spark.sql.execution.arrow.maxBytesPerBatch": "2147483647",
+    # What goes to a worker are pieces, few and fat: a message has so many bytes of them, and one piece more.
+    "spark.sql.execution.arrow.maxBytesPerBatch": "8388608",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
     "spark.python.worker.reuse": "true",
     # The default of 100 generated classes is less than a few batches make: some would be compiled anew for every batch, for ever.

@@ -15,7 +15,7 @@ from pyspark import daemon
 from app.lifeline import end_forks_with_this_process, wake_with_jvm
 
 TASKS = "pyspark.worker"
-MODULES = ("app.model.tally", "app.sinks.part_writer", "app.source.current_versions", "app.source.split_reader")
+MODULES = ("app.batch.read_files", "app.batch.stored_rows", "app.sinks.parts", "app.source.current_versions")
 
 
 def load() -> None:

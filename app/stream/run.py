@@ -106,7 +106,7 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
     """
     log.info("session ready spark=%s master=%s", spark.version, spark.sparkContext.master)
     ownership.when_asked_to_stop(stop.request_by)
-    check_contract(spark, contract)
+    check_contract(contract)
     ledger = Ledger(owners_database(config), ownership.epoch)
     job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
     runner = BatchRunner(job, stop)

@@ -10,7 +10,7 @@ from typing import Any
 
 import app
 from app.batch import file_outcomes
-from app.batch import value_rules as quality
+from app.batch.classify import rule_code
 from app.cli import app as cli
 from app.cli.options import PROGRAM
 from app.contract import values
@@ -92,7 +92,7 @@ def errors_page(conf: Path = CONF) -> str:
         "",
     ]
     rules = load_contract(conf / "contract.yml").rules
-    judged = [(code(quality.rule_code(rule)), f"`{rule.expression}` is false.") for rule in rules if rule.on_fail == "reject"]
+    judged = [(code(rule_code(rule)), f"`{rule.expression}` is false.") for rule in rules if rule.on_fail == "reject"]
     warned = ", ".join(code(rule.name) for rule in rules if rule.on_fail == "warn")
     kept = [
         "## Reasons against a row",

@@ -16,21 +16,23 @@ from pyspark.sql import SparkSession
 from app.batch import process
 from app.batch.cleanup import withdraw
 from app.batch.context import Job
+from app.batch.held_pieces import InSpark
 from app.batch.process import BatchRunner
 from app.contract.contract import load_contract
-from app.errors import AttemptStuck, BatchFailed, LedgerError, MySqlUnavailable, PipelineError, SystemicFault, TaskRepeated, UsageError
+from app.errors import AttemptStuck, BatchFailed, LedgerError, MySqlUnavailable, PipelineError, SystemicFault, UsageError
 from app.ledger import manual_changes
 from app.ledger.commit import is_open
 from app.ledger.ledger import Ledger
 from app.ledger.operations import request, request_for_files
 from app.ledger.ownership import Ownership, owners_database
 from app.ledger.types import Attempt, OperationKind
-from app.model.marts import CUSTOMERS
+from app.mysql.database import Tx
 from app.operations import dry_run
 from app.operations.compact import mergeable, request_merge
 from app.operations.dry_run import preview
 from app.s3.read import ObjectVersion
-from app.sinks.stage import append_rows
+from app.sinks import marts
+from app.sinks.part_writer import PartWriter
 from app.source.dimensions import Dimensions
 from app.stream.housekeeping import Housekeeper
 from app.stream.run import recover
@@ -39,6 +41,7 @@ from tests.fault_proxy import Fault, fault_proxy
 from tests.integration.test_continuous import running, wait_until
 from tests.integration.test_outages import FINAL_UPDATE, Watch
 from tests.integration.test_stream import HEADER
+from tests.poison import Poison, poison
 from tests.tcp_proxy import tcp_proxy
 from tests.world import World
 
@@ -52,30 +55,35 @@ def row(customer: int, price: str = "50") -> str:
 # What blocks, what is not bounded, what ends too much
 
 
-def test_rows_that_a_repeated_task_stages_twice_end_the_attempt_and_not_the_run(world: World, spark: SparkSession) -> None:
-    schema = "customer_id INT, sales_date_month STRING, full_name STRING, address STRING, phone_number STRING,"
-    schema += " total_sales DECIMAL(20,4), row_count BIGINT"
-    rows = spark.createDataFrame([(4711, "2024-02", "x", "y", "z", Decimal(1), 1)], schema)
-    assert tuple(rows.columns) == CUSTOMERS.columns
-    append_rows(rows, CUSTOMERS.stage_table, "1-1-1", world.config.mysql)
-    with pytest.raises(TaskRepeated, match=r"^TASK_REPEATED .*stage_customers_data_mart") as failure:
-        append_rows(rows, CUSTOMERS.stage_table, "1-1-1", world.config.mysql)
-    assert "4711" not in str(failure.value)
+def test_rows_whose_staging_is_repeated_count_once(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the server's answer is lost: the page is sent again."""
+    put = marts.put_rows
+
+    def repeated(tx: Tx, **page: Any) -> None:
+        put(tx, **page)
+        put(tx, **page)
+
+    monkeypatch.setattr("app.sinks.marts.put_rows", repeated)
+    world.drop("a.csv", row(1))
+    world.run_once(spark)
+    assert world.rows("SELECT state, attempt, failures FROM micro_batch") == [{"state": "COMMITTED", "attempt": 1, "failures": 0}]
+    assert world.customer_mart() == {(1, "2024-02"): Decimal(50)}
 
 
-def test_a_batch_whose_rows_were_staged_twice_is_done_by_its_next_attempt(
+def test_a_batch_of_which_a_task_wrote_twice_is_done_by_its_next_attempt(
     world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As large batches are staged.
+    # As large batches are written.
     monkeypatch.setattr("app.batch.evaluate.SMALL_BYTES", -1)
     twice = iter([True])
+    written = InSpark._written
 
-    def repeated(rows: Any, table: str, batch_key: str, config: Any) -> None:
-        append_rows(rows, table, batch_key, config)
-        if next(twice, False):
-            append_rows(rows, table, batch_key, config)
+    def repeated(self: InSpark, writer: PartWriter) -> list[dict[str, Any]]:
+        files = written(self, writer)
+        # Files of two attempts of one task lie there by then.
+        return [file | {"attempt": 1} for file in files] if next(twice, False) else files
 
-    monkeypatch.setattr("app.batch.write.append_rows", repeated)
+    monkeypatch.setattr(InSpark, "_written", repeated)
     world.drop("a.csv", row(1))
     world.run_once(spark)
     assert world.rows("SELECT state, attempt, failures FROM micro_batch") == [{"state": "COMMITTED", "attempt": 2, "failures": 0}]
@@ -372,12 +380,6 @@ def test_a_batch_that_kills_run_after_run_is_cut_until_the_killer_is_alone(
 # Not the files, but everything
 
 
-def add_rule(world: World, name: str, expression: str) -> None:
-    path = world.folder / "conf" / "contract.yml"
-    rule = f"  - name: {name}\n    expression: {expression}\n    columns: [price]\n    on_fail: reject\n"
-    path.write_text(path.read_text() + rule)
-
-
 def assert_nothing_is_final(world: World, names: Iterable[str]) -> None:
     states = world.states()
     # A run may stop before it has listed all of them.
@@ -386,13 +388,13 @@ def assert_nothing_is_final(world: World, names: Iterable[str]) -> None:
     assert {f"sales_data/{name}" for name in names} <= set(world.keys("sales_data/"))
 
 
-RAISES = "if(price >= 0, raise_error('the rule is broken'), true)"
+RAISES = Poison("the rule is broken", "price", 0, 10**9)
 
 
 @pytest.mark.parametrize("files_per_batch", [1, 1000])
 @pytest.mark.parametrize("is_known_good", [False, True], ids=["first files ever", "others were loaded"])
 def test_a_fault_that_every_file_meets_stops_the_run_and_gives_nothing_up(
-    world: World, spark: SparkSession, is_known_good: bool, files_per_batch: int
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, is_known_good: bool, files_per_batch: int
 ) -> None:
     world.set("stream", max_attempts=2, max_files_per_trigger=files_per_batch)
     good = {}
@@ -400,24 +402,25 @@ def test_a_fault_that_every_file_meets_stops_the_run_and_gives_nothing_up(
         world.drop("good.csv", row(9))
         world.run_once(spark)
         good = {"good.csv": "COMMITTED"}
-    whole = (world.folder / "conf" / "contract.yml").read_text()
-    add_rule(world, "broken", RAISES)
     names = [f"{n}.csv" for n in range(1, 6)]
     for number, name in enumerate(names, start=1):
         world.drop(name, row(number))
-    for _ in range(2):
-        with pytest.raises(SystemicFault, match=r"^SYSTEMIC .*the rule is broken") as failure:
-            world.run_once(spark)
-        assert failure.value.exit_code == 1
-        assert_nothing_is_final(world, names)
-    (world.folder / "conf" / "contract.yml").write_text(whole)
+    with monkeypatch.context() as patch:
+        poison(patch, RAISES)
+        for _ in range(2):
+            with pytest.raises(SystemicFault, match=r"^SYSTEMIC .*the rule is broken") as failure:
+                world.run_once(spark)
+            assert failure.value.exit_code == 1
+            assert_nothing_is_final(world, names)
     world.run_once(spark)
     assert world.states() == good | dict.fromkeys(names, "COMMITTED")
 
 
-def test_a_fault_that_every_file_meets_stops_the_stream_that_never_ends(world: World, spark: SparkSession) -> None:
+def test_a_fault_that_every_file_meets_stops_the_stream_that_never_ends(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.set("stream", max_attempts=1, max_files_per_trigger=1, retry_seconds=60)
-    add_rule(world, "broken", RAISES)
+    poison(monkeypatch, RAISES)
     for number in range(1, 5):
         world.drop(f"{number}.csv", row(number))
     with pytest.raises(SystemicFault, match="3 files in a row fail for one cause"):
@@ -425,16 +428,17 @@ def test_a_fault_that_every_file_meets_stops_the_stream_that_never_ends(world: W
     assert_nothing_is_final(world, ["1.csv", "2.csv", "3.csv"])
 
 
-def test_a_file_a_day_by_runs_of_their_own_is_never_given_up_for_a_fault_of_everything(world: World, spark: SparkSession) -> None:
+def test_a_file_a_day_by_runs_of_their_own_is_never_given_up_for_a_fault_of_everything(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.set("stream", max_attempts=1)
-    whole = (world.folder / "conf" / "contract.yml").read_text()
-    add_rule(world, "broken", RAISES)
-    for day in range(1, 5):
-        world.drop(f"{day}.csv", row(day))
-        with pytest.raises(SystemicFault, match="the rule is broken"):
-            world.run_once(spark)
-        assert_nothing_is_final(world, [f"{n}.csv" for n in range(1, day + 1)])
-    (world.folder / "conf" / "contract.yml").write_text(whole)
+    with monkeypatch.context() as patch:
+        poison(patch, RAISES)
+        for day in range(1, 5):
+            world.drop(f"{day}.csv", row(day))
+            with pytest.raises(SystemicFault, match="the rule is broken"):
+                world.run_once(spark)
+            assert_nothing_is_final(world, [f"{n}.csv" for n in range(1, day + 1)])
     world.run_once(spark)
     assert set(world.states().values()) == {"COMMITTED"}
 
@@ -495,11 +499,13 @@ def test_memory_that_a_refresh_lacks_costs_no_file(world: World, spark: SparkSes
     assert set(world.states().values()) == {"COMMITTED"}
 
 
-def test_a_handful_of_bad_files_with_causes_of_their_own_stops_nothing(world: World, spark: SparkSession) -> None:
+def test_a_handful_of_bad_files_with_causes_of_their_own_stops_nothing(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.set("stream", max_attempts=1, max_files_per_trigger=1)
     words = ["apple", "pear", "plum", "fig", "quince"]
+    poison(monkeypatch, *(Poison(word, "price", 1000 + number, 1000 + number) for number, word in enumerate(words)))
     for number, word in enumerate(words):
-        add_rule(world, word, f"if(price = {1000 + number}, raise_error('{word}'), true)")
         world.drop(f"{word}.csv", row(1, str(1000 + number)))
     world.drop("good.csv", row(2))
     world.run_once(spark)
@@ -507,9 +513,9 @@ def test_a_handful_of_bad_files_with_causes_of_their_own_stops_nothing(world: Wo
     assert {key.rpartition("/")[2] for key in world.keys("sales_data_error/")} == {f"{word}.csv" for word in words}
 
 
-def test_two_bad_files_of_one_kind_in_a_row_stop_nothing(world: World, spark: SparkSession) -> None:
+def test_two_bad_files_of_one_kind_in_a_row_stop_nothing(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     world.set("stream", max_attempts=1, max_files_per_trigger=1)
-    add_rule(world, "poison", "if(price > 600, raise_error('poison'), true)")
+    poison(monkeypatch, Poison("poison", "price", 601, 1000))
     world.drop("good.csv", row(1))
     world.run_once(spark)
     world.drop("a.csv", row(2, "666"))
@@ -519,9 +525,11 @@ def test_two_bad_files_of_one_kind_in_a_row_stop_nothing(world: World, spark: Sp
     assert world.keys("sales_data/") == []
 
 
-def test_the_stream_gives_a_bad_file_up_once_it_is_known_to_be_the_file(world: World, spark: SparkSession) -> None:
+def test_the_stream_gives_a_bad_file_up_once_it_is_known_to_be_the_file(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.set("stream", max_attempts=1, max_files_per_trigger=1)
-    add_rule(world, "poison", "if(price > 600, raise_error('poison'), true)")
+    poison(monkeypatch, Poison("poison", "price", 601, 1000))
     with running(world, spark):
         world.drop("bad.csv", row(2, "666"))
         wait_until("it is held back", lambda: [r["state"] for r in world.rows("SELECT state FROM micro_batch")] == ["HELD"])

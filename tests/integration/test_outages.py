@@ -19,6 +19,7 @@ from app.mysql.database import Tx
 from tests.fault_proxy import Fault, fault_proxy
 from tests.integration.test_continuous import running, wait_until
 from tests.integration.test_stream import HEADER, assert_parts_agree
+from tests.poison import Poison, poison
 from tests.tcp_proxy import tcp_proxy
 from tests.world import World
 
@@ -34,17 +35,10 @@ def row(customer: int, price: str = "50") -> str:
     return f"{HEADER}\n{customer},121,sugar,2024-02-01,1,{price},1,{price}\n"
 
 
-def poison_above(world: World, price: int) -> None:
-    """Give the contract a rule that no job survives for prices above a limit."""
-    path = world.folder / "conf" / "contract.yml"
-    rule = (
-        f"  - name: poison\n    expression: if(price > {price}, raise_error('poisoned'), true)\n    columns: [price]\n    on_fail: reject\n"
-    )
-    path.write_text(path.read_text() + rule)
-
-
-def test_a_file_that_ends_every_job_is_isolated_and_given_up_and_the_rest_is_loaded(world: World, spark: SparkSession) -> None:
-    poison_above(world, 600)
+def test_a_file_that_ends_every_job_is_isolated_and_given_up_and_the_rest_is_loaded(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, Poison("poisoned", "price", 601, 1000))
     world.set("stream", max_attempts=2)
     for customer in range(1, 6):
         world.drop(f"{customer}.csv", row(customer, "666" if customer == 4 else "50"))

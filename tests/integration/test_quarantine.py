@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from app.cli import quarantine
 from app.errors import UsageError
 from app.views.status import read_status
+from tests.poison import Poison, poison
 from tests.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -81,19 +82,18 @@ def test_a_sensitive_value_is_nowhere_in_mysql_nor_in_the_log(
     tree = yaml.safe_load(path.read_text())
     tree["columns"].append({"name": "email", "type": "string", "sensitive": True, "max_length": 5, "required": False, "nullable": True})
     tree["rules"].append({"name": "not_mallory", "expression": "email not like 'm%'", "columns": ["price", "email"], "on_fail": "reject"})
-    boom = "if(email = 'p@x', raise_error(concat('mallory is ', email)), true)"
-    tree["rules"].append({"name": "boom", "expression": boom, "columns": ["email"], "on_fail": "reject"})
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
     caplog.set_level(logging.DEBUG, logger="app")
     rows = [f"{GOOD},{SECRET}", f"{GOOD},m@x", f"{GOOD},{SECRET},9", f'{GOOD},"{SECRET}', f"{GOOD},\udcff{SECRET}"]
     world.drop("secret.csv", "\n".join([f"{HEADER},email", GOOD + ",a@b", *rows, ""]).encode(errors="surrogateescape"))
     world.drop("headless.csv", f"{SECRET},{SECRET}\n")
-    # A failure of Spark's that repeats what stands in a row.
+    # A failure of a worker's that repeats what stands in a row.
+    poison(monkeypatch, Poison("mallory is {value}", "email", "p@x", "p@x"))
     world.drop("poison.csv", f"{HEADER},email\n{GOOD},p@x\n")
     world.set("stream", max_attempts=1)
     world.run_once(spark)
     errors = world.rows("SELECT reason_detail AS e FROM source_file WHERE state = 'FAILED' UNION SELECT error FROM batch_attempt")
-    assert any("USER_RAISED_EXCEPTION" in (row["e"] or "") for row in errors)
+    assert any("RuntimeError" in (row["e"] or "") for row in errors)
     assert [row for row in errors if "p@x" in (row["e"] or "")] == []
     found = world.rows("SELECT reason_code, first_column, first_text FROM file_reject ORDER BY reason_code")
     assert [tuple(row.values()) for row in found] == [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from app.batch import evaluate, result
+from app.batch import evaluate, replace_parts
 from app.model.marts import CUSTOMERS
 from app.sinks.marts import stage_rows
 from scripts import generators
@@ -130,7 +130,7 @@ def test_hand_made_drops_become_the_marts_worked_out_on_paper(world: World, spar
 
 def test_what_is_too_much_for_a_small_batch_becomes_the_same(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "SMALL_BYTES", 0)
-    monkeypatch.setattr(result, "SMALL_ROWS", 0)
+    monkeypatch.setattr(replace_parts, "SMALL_ROWS", 0)
     for path in expected.FIRST_DROP:
         world.drop(path.name, path)
     world.run_once(spark)
@@ -143,7 +143,7 @@ def test_what_is_too_much_for_a_small_batch_becomes_the_same(world: World, spark
 def test_staging_few_rows_again_changes_nothing(world: World) -> None:
     rows = [(7, "2024-02", "Ann", None, None, Decimal("1.5000"), 2), (8, "2024-02", "Bo", None, None, Decimal(-1), 1)]
     for _ in range(2):
-        world.db.run(lambda tx: stage_rows(tx, CUSTOMERS.stage_table, CUSTOMERS.columns, "9-1-1", rows))
+        stage_rows(world.db, CUSTOMERS.stage_table, CUSTOMERS.columns, "9-1-1", rows)
     staged = world.rows("SELECT batch_key, customer_id, sales_date_month, full_name, total_sales, row_count FROM stage_customers_data_mart")
     assert [tuple(row.values()) for row in staged] == [
         ("9-1-1", 7, "2024-02", "Ann", Decimal("1.5000"), 2),

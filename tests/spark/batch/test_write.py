@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from app.batch.write import _check_rows, _side_by_side
+from app.batch.write import _side_by_side, check_rows
 from app.errors import LedgerError, MySqlError
 
 pytestmark = pytest.mark.spark
@@ -46,17 +46,26 @@ def test_after_a_failure_the_same_attempt_key_can_run_again(spark: SparkSession)
 
     with pytest.raises(MySqlError):
         _side_by_side(job, attempt, [denied])
-    assert _side_by_side(job, attempt, [lambda: spark.range(7).count()]) == [7]
+    counted: list[int] = []
+    _side_by_side(job, attempt, [lambda: counted.append(spark.range(7).count())])
+    assert counted == [7]
 
 
-def test_results_come_in_the_order_of_the_tasks(spark: SparkSession) -> None:
+def test_all_tasks_are_over_when_it_returns(spark: SparkSession) -> None:
     job: Any = SimpleNamespace(spark=spark)
     attempt: Any = SimpleNamespace(batch_key="7-1-2")
-    assert _side_by_side(job, attempt, [lambda: time.sleep(0.2), lambda: 5]) == [None, 5]
+    done: list[int] = []
+
+    def slow() -> None:
+        time.sleep(0.2)
+        done.append(1)
+
+    _side_by_side(job, attempt, [slow, lambda: done.append(2)])
+    assert sorted(done) == [1, 2]
 
 
 def test_rows_that_did_not_go_where_they_were_planned_stop_the_batch() -> None:
     attempt: Any = SimpleNamespace(batch_key="7-1-4")
-    _check_rows("quarantine", attempt, 3, 3)
+    check_rows("quarantine", attempt, 3, 3)
     with pytest.raises(LedgerError, match=r"batch 7-1-4: 2 rows were written as quarantine, planned were 3"):
-        _check_rows("quarantine", attempt, 2, 3)
+        check_rows("quarantine", attempt, 2, 3)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
+import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql import SparkSession
 
 from app.batch.classify import sales_columns
 from app.contract.contract import Contract
 from app.errors import DimensionError
 from app.model.dimensions import (
     CUSTOMER,
+    DIMENSIONS,
     PRODUCT,
+    REQUIRED_BITS,
     FactRows,
     KnownKeys,
-    all_known,
     fact_columns,
     fact_schema,
     known_field,
-    missing_keys,
-    product_known,
 )
 from app.source.dimensions import check_unique
-from app.spark.map_in_arrow import map_in_arrow
 from tests.frames import dimensions, lookups
 
 pytestmark = pytest.mark.spark
@@ -49,7 +48,7 @@ TEAM_FACTS = {
 
 
 @pytest.fixture(scope="module")
-def facts(spark: SparkSession, contract: Contract) -> DataFrame:
+def facts(spark: SparkSession, contract: Contract) -> pa.RecordBatch:
     """Enrich sales of a whole customer and seller, of ones with gaps, of a customer that is in no dimension, and of the first again."""
     keys = [(1, 121, 1), (2, 122, 2), (99, 121, 1), (1, 121, 1)]
     day, extra = date(2024, 4, 30), '{"mode":"UPI"}'
@@ -57,25 +56,39 @@ def facts(spark: SparkSession, contract: Contract) -> DataFrame:
         (customer, store, "sugar", day, seller, Decimal(50), 2, Decimal(100), extra, None, 7, 0, line, "2024-04")
         for line, (customer, store, seller) in enumerate(keys, 1)
     ]
-    schema = (
-        "customer_id int, store_id int, product_name string, sales_date date, sales_person_id int, price decimal(12,4), quantity int,"
-        " total_cost decimal(18,4), additional_column string, _warnings array<string>, _file_id bigint, _split int, _line bigint,"
-        " sales_month string"
+    schema = pa.schema(
+        [
+            ("customer_id", pa.int32()),
+            ("store_id", pa.int32()),
+            ("product_name", pa.string()),
+            ("sales_date", pa.date32()),
+            ("sales_person_id", pa.int32()),
+            ("price", pa.decimal128(12, 4)),
+            ("quantity", pa.int32()),
+            ("total_cost", pa.decimal128(18, 4)),
+            ("additional_column", pa.string()),
+            ("_warnings", pa.list_(pa.string())),
+            ("_file_id", pa.int64()),
+            ("_split", pa.int32()),
+            ("_line", pa.int64()),
+            ("sales_month", pa.string()),
+        ]
     )
-    rows = spark.createDataFrame(sales, schema)
-    assert rows.columns == sales_columns(contract)
+    rows = pa.RecordBatch.from_pylist([dict(zip(schema.names, sale, strict=True)) for sale in sales], schema)
+    assert rows.schema.names == [*sales_columns(contract), "sales_month"]
     held, columns = lookups(spark), fact_columns(contract)
-    schema = fact_schema(to_arrow_schema(rows.schema), {name: lookup.rows.schema for name, lookup in held.value.items()}, columns)
-    return map_in_arrow(rows, FactRows(held, columns), schema).localCheckpoint()
+    (made,) = FactRows(held, columns)(iter([rows]))
+    assert made.schema.equals(fact_schema(schema, {name: lookup.rows.schema for name, lookup in held.value.items()}, columns))
+    return made
 
 
 @pytest.fixture(scope="module")
-def rows(facts: DataFrame) -> dict[int, Row]:
-    return {row["_line"]: row for row in facts.collect()}
+def rows(facts: pa.RecordBatch) -> dict[int, dict[str, Any]]:
+    return {row["_line"]: row for row in facts.to_pylist()}
 
 
-def test_facts_have_the_columns_of_both_outputs_and_their_lineage_in_order(facts: DataFrame, contract: Contract) -> None:
-    assert facts.columns == [
+def test_facts_have_the_columns_of_both_outputs_and_their_lineage_in_order(facts: pa.RecordBatch, contract: Contract) -> None:
+    assert facts.schema.names == [
         "customer_id",
         "product_name",
         "sales_date",
@@ -102,18 +115,18 @@ def test_facts_have_the_columns_of_both_outputs_and_their_lineage_in_order(facts
         "sales_month",
         "store_id",
     ]
-    assert set(facts.columns) >= CUSTOMER_FACTS | TEAM_FACTS
+    assert set(facts.schema.names) >= CUSTOMER_FACTS | TEAM_FACTS
 
 
-def test_no_column_occurs_twice_in_any_letter_case(facts: DataFrame) -> None:
-    assert len({name.lower() for name in facts.columns}) == len(facts.columns)
+def test_no_column_occurs_twice_in_any_letter_case(facts: pa.RecordBatch) -> None:
+    assert len({name.lower() for name in facts.schema.names}) == len(facts.schema.names)
 
 
-def test_no_row_comes_or_goes(facts: DataFrame) -> None:
-    assert sorted(row["_line"] for row in facts.select("_line").collect()) == [1, 2, 3, 4]
+def test_no_row_comes_or_goes(facts: pa.RecordBatch) -> None:
+    assert sorted(facts.column("_line").to_pylist()) == [1, 2, 3, 4]
 
 
-def test_a_sale_carries_its_customer_store_and_seller(rows: dict[int, Row]) -> None:
+def test_a_sale_carries_its_customer_store_and_seller(rows: dict[int, dict[str, Any]]) -> None:
     row = rows[1]
     assert (row["first_name"], row["last_name"], row["address"], row["pincode"], row["phone_number"]) == (
         "Asha",
@@ -128,13 +141,13 @@ def test_a_sale_carries_its_customer_store_and_seller(rows: dict[int, Row]) -> N
     assert (row["sales_person_address"], row["sales_person_pincode"]) == ("16 Karol Bagh", "110005")
 
 
-def test_gaps_in_a_dimension_stay_gaps(rows: dict[int, Row]) -> None:
+def test_gaps_in_a_dimension_stay_gaps(rows: dict[int, dict[str, Any]]) -> None:
     row = rows[2]
     assert (row["first_name"], row["last_name"], row["phone_number"], row["store_manager_name"]) == ("Gowri", None, None, None)
     assert (row["sales_person_first_name"], row["sales_person_last_name"], row["manager_id"]) == ("Elango", None, None)
 
 
-def test_a_row_without_its_customer_is_kept(rows: dict[int, Row]) -> None:
+def test_a_row_without_its_customer_is_kept(rows: dict[int, dict[str, Any]]) -> None:
     assert (rows[3]["customer_id"], rows[3]["first_name"], rows[3]["store_manager_name"]) == (99, None, "Manoj Bhatia")
     assert rows[3]["additional_column"] == '{"mode":"UPI"}'
 
@@ -143,18 +156,24 @@ def test_a_row_without_its_customer_is_kept(rows: dict[int, Row]) -> None:
 
 
 def test_known_keys_are_flagged_and_a_null_key_is_known_to_nobody(spark: SparkSession) -> None:
-    keys = spark.createDataFrame(
-        [(1, 121, 1, "sugar"), (99, 121, 9, "tea"), (None, None, None, None), (1, 121, 1, "sugar")],
-        "customer_id int, store_id int, sales_person_id int, product_name string",
-    )
-    flagged = map_in_arrow(keys, KnownKeys(lookups(spark)), to_arrow_schema(keys.schema).append(known_field()))
-    judged = flagged.selectExpr(f"{all_known()} AS all", f"{product_known()} AS product", f"{missing_keys()} AS missing")
-    assert sorted((row["all"], row["product"], row["missing"]) for row in judged.collect()) == [
+    names = ("customer_id", "store_id", "sales_person_id", "product_name")
+    keys = [(1, 121, 1, "sugar"), (99, 121, 9, "tea"), (None, None, None, None), (1, 121, 1, "sugar")]
+    schema = pa.schema([(name, pa.string() if name == "product_name" else pa.int32()) for name in names])
+    rows = pa.RecordBatch.from_pylist([dict(zip(names, key, strict=True)) for key in keys], schema)
+    (flagged,) = KnownKeys(lookups(spark))(iter([rows]))
+    assert flagged.schema == schema.append(known_field())
+    known = flagged.column("_known").to_pylist()
+    judged = [
+        (one & REQUIRED_BITS == REQUIRED_BITS, bool(one & PRODUCT.bit), [d.table for d in DIMENSIONS if d.required and not one & d.bit])
+        for one in known
+    ]
+    assert sorted(judged) == [
         (False, False, ["customer", "sales_team"]),
         (False, False, ["customer", "store", "sales_team"]),
         (True, True, []),
         (True, True, []),
     ]
+    assert known == [15, 2, 0, 15]
 
 
 # A dimension has each key once

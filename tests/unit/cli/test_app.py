@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import typer
 
-from app.checks import Finding
 from app.cli import app as cli
 from app.cli.options import configuration
 from app.config.credentials import encrypt
@@ -297,13 +296,6 @@ def test_a_run_is_told_whether_rejected_rows_fail_it(monkeypatch: pytest.MonkeyP
         root.handlers[:] = handlers
         root.setLevel(level)
     assert told == [{"once": True, "fail_on_rejected": wanted}]
-
-
-def test_check_looks_at_the_rules_as_a_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr("app.checks.check_all", lambda _load, *, rules: asked.append(rules) or [Finding("contract", "fine")])
-    assert cli.main(["check"]) == 0
-    assert asked == [True]
 
 
 def test_upload_leaves_out_what_the_stream_would_not_load(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 
+from app.batch.classify import rule_code
 from app.batch.file_outcomes import REJECT_RATIO
-from app.batch.value_rules import rule_code
 from app.contract.values import ROW_FAULTS
 from app.parsing.preamble import FILE_REASONS
 from app.parsing.record_rules import REASONS

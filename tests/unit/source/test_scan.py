@@ -1,4 +1,4 @@
-"""The scan as a Spark job: rows, line numbers and markers of files of every kind, over a bucket in memory."""
+"""The scan of a task: rows, line numbers and markers of files of every kind, over a bucket in memory."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
 
 from app.contract.contract import Contract
+from app.model.dimensions import KnownKeys
+from app.parsing.record_rules import Limits
 from app.source.blocks import content_digests
-from app.source.scan import Marker, broken_borders, line_bases, plan_splits, scan
+from app.source.split_reader import SplitReader
+from app.source.splits import Marker, broken_borders, bundle_splits, line_bases, plan_splits
 from tests.doubles import Bucket
-from tests.frames import lookups
-
-pytestmark = pytest.mark.spark
+from tests.frames import known
 
 NAMES = ("customer_id", "store_id", "product_name", "sales_date", "sales_person_id", "price", "quantity", "total_cost")
 HEADER = ",".join(NAMES).encode() + b"\n"
@@ -39,7 +39,6 @@ class Settings:
 class Scanned:
     """A scan, collected at once."""
 
-    frame: DataFrame
     rows: list[dict[str, Any]]
     markers: dict[tuple[int, int], Marker]
 
@@ -48,17 +47,20 @@ class Scanned:
 
 
 @pytest.fixture
-def run(spark: SparkSession, contract: Contract) -> Any:
-    known = lookups(spark)
+def run(contract: Contract) -> Any:
+    lookups = known()
 
     def run(bucket: Bucket, settings: Settings | None = None, whole: frozenset[int] = frozenset()) -> Scanned:
         settings = settings or Settings()
+        limits = Limits(settings.max_record_lines, settings.max_record_bytes, settings.max_header_bytes)
+        reader = SplitReader(contract, limits, KnownKeys(lookups).of, bucket.factory)
         splits = plan_splits(bucket.files, settings.split_bytes, whole, block_bytes=16)
-        frame = scan(spark, splits, contract, settings, known, bucket.factory)
-        collected = [row.asDict(recursive=True) for row in frame.collect()]
-        markers = [Marker.from_json(row["_marker"]) for row in collected if row["_kind"] == "split"]
-        rows = [row for row in collected if row["_kind"] == "row"]
-        return Scanned(frame, rows, {(marker.file_id, marker.split): marker for marker in markers})
+        bundles = bundle_splits(splits, settings.split_bytes, parallelism=2)
+        collected = [row for bundle in bundles for batch in reader.read(bundle) for row in batch.to_pylist()]
+        markers = [Marker.from_json(row["_marker"]) for row in collected if row["_marker"] is not None]
+        rows = [row for row in collected if row["_marker"] is None]
+        assert len(markers) == len(splits)
+        return Scanned(rows, {(marker.file_id, marker.split): marker for marker in markers})
 
     return run
 
@@ -91,8 +93,7 @@ def test_columns_come_by_name_and_extra_ones_by_sorted_name(run: Any) -> None:
     (row,) = found.rows
     assert [row[name] for name in NAMES] == [4, 5, "6", date(2024, 1, 31), 8, Decimal(3), 2, Decimal(1)]
     assert row["_raw"] == "1;UPI;2;3;4;5;6;2024-01-31;8;x"
-    texts = [text[0] for text in found.frame.where("_kind = 'row'").selectExpr("to_json(_extra)").collect()]
-    assert texts == ['{"Payment Mode":"UPI","area":"x"}']
+    assert row["_extra"] == [("Payment Mode", "UPI"), ("area", "x")]
 
 
 # As text -> whether it is customer 1, who is known.
