@@ -228,14 +228,6 @@ class TaskRepeated(TransientError):
     cure = "the batch is tried again by itself, nothing is lost; if it happens again, see the executors' logs"
 
 
-class RowsLost(TransientError):
-    """Rows that a batch has read are gone from Spark's memory."""
-
-    code = "ROWS_LOST"
-    cause = "The executor that held the rows of a small batch was lost before they were written."
-    cure = "the batch is read again by itself, nothing is lost; if it happens again, see the executors' logs"
-
-
 class SparkGone(TerminalError):
     """The JVM that runs Spark has ended under us."""
 

@@ -127,7 +127,7 @@ class Gatherer:
             self._count(REJECTED, rows.rejected)
             for reason in pc.unique(rows.rejected.column("_reason")).to_pylist():
                 self._rejects[reason].add(rows.rejected.filter(pc.equal(rows.rejected.column("_reason"), reason)))
-        yield from self._large()
+        yield from self.large()
 
     def add_deltas(self, rows: pa.RecordBatch, sign: int) -> None:
         """Add rows with `_month` and the columns of the marts to the deltas, or take them out with a sign of -1."""
@@ -180,7 +180,7 @@ class Gatherer:
                 columns = [missing.column("_file_id"), missing.column(dimension.fact_key).cast(pa.int64()), count.cast(AMOUNT), count]
                 self._missing[dimension.table].add(pa.table(columns, ["_file_id", "key_value", "amount", "row_count"]))
 
-    def _large(self) -> Iterator[Piece]:
+    def large(self) -> Iterator[Piece]:
         """Yield piles that have become large, or all when they are large together, and sums of too many keys."""
         piles = [*self._facts.values(), *self._rejects.values(), self._waiters, self._lines]
         if sum(pile.bytes for pile in piles) >= TASK_BYTES:

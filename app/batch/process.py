@@ -38,7 +38,6 @@ from app.errors import (
     OwnershipError,
     PipelineError,
     RestoredLedger,
-    RowsLost,
     SparkGone,
     TaskRepeated,
     TransientError,
@@ -59,7 +58,7 @@ from app.spark.errors import failure_of, without_values
 log = logging.getLogger(__name__)
 
 # Ends that may be the batch's doing or the machine's: memory, disk, executors that are lost. They count from the second time on.
-UNEXPLAINED = (SparkGone, EnvironmentFault, TaskRepeated, RowsLost)
+UNEXPLAINED = (SparkGone, EnvironmentFault, TaskRepeated)
 # Between two tries to cancel what an attempt that must end still does.
 CANCEL_PAUSE_SECONDS = 0.25
 

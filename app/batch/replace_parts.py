@@ -302,6 +302,7 @@ class ReadReplaced:
                 for name, value in place.items():
                     removed = removed.append_column(name, pa.repeat(value, removed.num_rows))
                 gatherer.add_deltas(removed, -1)
+                yield from gatherer.large()
             waiting.append(rows.filter(pc.invert(is_out)))
             if sum(one.nbytes for one in waiting) >= BLOB_BYTES:
                 yield from _kept(part, stored, waiting)

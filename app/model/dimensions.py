@@ -6,7 +6,7 @@ when it was loaded, so nothing here changes the number of rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -106,11 +106,6 @@ class KnownKeys:
 
     lookups: LookupSource
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Same rows."""
-        for rows in batches:
-            yield self.of(rows)
-
     def of(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Add `_known` to some rows."""
         return rows.append_column(known_field(), known_keys(rows, self.lookups.value))
@@ -127,10 +122,6 @@ class FactRows:
 
     lookups: LookupSource
     columns: Sequence[str]
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Same rows."""
-        return map(self.of, batches)
 
     def of(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return the fact rows of some sales rows."""
@@ -149,13 +140,3 @@ def fact_columns(contract: Contract) -> list[str]:
     attributes = [column for dimension in DIMENSIONS for column in dimension.fact_columns.values()]
     own = [name for name in contract.names if name != "store_id"]
     return [*own, *attributes, contract.settings.extra_columns, "_warnings", "_file_id", "_line", "sales_month", "store_id"]
-
-
-def fact_schema(sales: pa.Schema, dimensions: Mapping[str, pa.Schema], columns: Sequence[str]) -> pa.Schema:
-    """Return the schema of the fact rows of some sales rows. `dimensions` are the schemas of the lookups."""
-    attributes = {
-        target: dimensions[dimension.table].field(source).type
-        for dimension in DIMENSIONS
-        for source, target in dimension.fact_columns.items()
-    }
-    return pa.schema([pa.field(name, attributes[name] if name in attributes else sales.field(name).type) for name in columns])

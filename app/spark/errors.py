@@ -13,7 +13,6 @@ from app.errors import (
     MySqlUnavailable,
     PipelineError,
     PlannerGone,
-    RowsLost,
     S3Error,
     S3Unavailable,
     SparkGone,
@@ -31,7 +30,6 @@ _KINDS: tuple[tuple[re.Pattern[str], type[PipelineError], str | None], ...] = (
     # Spark ends under us: whatever is asked of it from now on fails, and says nothing of the files.
     (re.compile(r"SparkContext (was|has been|is) (shut ?down|stopped)|stopped SparkContext|Shutdown in progress"), SparkGone, None),
     (re.compile(r"SPARK_JOB_CANCELLED|OPERATION_CANCELED|Job \d+ cancelled|Stage \d+ cancelled"), JobCancelled, None),
-    (re.compile(r"Checkpoint block \S+ not found"), RowsLost, None),
     (re.compile(r"OutOfMemoryError"), BatchFailed, "raise spark.driver_memory, or lower stream.max_bytes_per_trigger"),
     (
         re.compile(r"PacketTooBigException|max_binlog_cache_size|hook 'before_commit'|exceeds the lock table size"),

@@ -16,18 +16,16 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
 from app.batch import held_pieces
 from app.batch.held_pieces import HeldPieces, InDriver, InSpark, made_by
 from app.batch.read_files import read_files
 from app.contract.contract import Contract
-from app.errors import RowsLost, TaskRepeated
+from app.errors import TaskRepeated
 from app.model.pieces import DELTA, FACTS, FILE, KEPT, MARKER, MISSING, REJECTS, SCHEMA, WAITERS, Piece, batch_of
 from app.sinks.part_writer import RESULT, Part, PartWriter
 from app.source.splits import Marker, plan_splits
-from app.spark.errors import spark_error
 from tests.doubles import Bucket, Folder
 from tests.frames import classified, gathered, known, rows_in
 
@@ -236,18 +234,6 @@ def test_what_a_repeated_stage_wrote_never_counts(spark: SparkSession, tmp_path:
         held.write(writer)
     assert asked == [0]
     held.release()
-
-
-def test_few_rows_that_are_lost_are_no_fault_of_their_file(spark: SparkSession) -> None:
-    held = spark.range(10).localCheckpoint()
-    assert held.count() == 10
-    # As when the executor that has them goes away.
-    held._jdf.queryExecution().logical().rdd().unpersist(False)
-    with pytest.raises(Py4JJavaError) as failed:
-        held._jdf.count()
-    error = spark_error(str(failed.value))
-    assert isinstance(error, RowsLost)
-    assert "not found" in str(error)
 
 
 # What the JVM sees

@@ -21,7 +21,6 @@ from app.model.dimensions import (
     FactRows,
     KnownKeys,
     fact_columns,
-    fact_schema,
     known_field,
 )
 from app.source.dimensions import check_unique
@@ -77,8 +76,12 @@ def facts(spark: SparkSession, contract: Contract) -> pa.RecordBatch:
     rows = pa.RecordBatch.from_pylist([dict(zip(schema.names, sale, strict=True)) for sale in sales], schema)
     assert rows.schema.names == [*sales_columns(contract), "sales_month"]
     held, columns = lookups(spark), fact_columns(contract)
-    (made,) = FactRows(held, columns)(iter([rows]))
-    assert made.schema.equals(fact_schema(schema, {name: lookup.rows.schema for name, lookup in held.value.items()}, columns))
+    made = FactRows(held, columns).of(rows)
+    assert [made.schema.field(name).type for name in ("first_name", "manager_id", "total_cost")] == [
+        pa.string(),
+        pa.int32(),
+        pa.decimal128(18, 4),
+    ]
     return made
 
 
@@ -160,7 +163,7 @@ def test_known_keys_are_flagged_and_a_null_key_is_known_to_nobody(spark: SparkSe
     keys = [(1, 121, 1, "sugar"), (99, 121, 9, "tea"), (None, None, None, None), (1, 121, 1, "sugar")]
     schema = pa.schema([(name, pa.string() if name == "product_name" else pa.int32()) for name in names])
     rows = pa.RecordBatch.from_pylist([dict(zip(names, key, strict=True)) for key in keys], schema)
-    (flagged,) = KnownKeys(lookups(spark))(iter([rows]))
+    flagged = KnownKeys(lookups(spark)).of(rows)
     assert flagged.schema == schema.append(known_field())
     known = flagged.column("_known").to_pylist()
     judged = [

@@ -19,7 +19,7 @@ from app.stream.run import fresh_checkpoint, run
 from app.stream.supervise import StopRequest, raise_failure
 from app.version import VERSION
 
-# As Spark 4.2.1 words the failure of a planner process: the Python trace, then a description of the query.
+# As Spark 4 words the failure of a planner process: the Python trace, then a description of the query.
 HEAD = """[PYTHON_STREAMING_DATA_SOURCE_RUNTIME_ERROR] Failed when Python streaming data source perform latestOffset: \
 Traceback (most recent call last):
   File "/venv/pyspark.zip/pyspark/sql/streaming/python_streaming_source_runner.py", line 281, in main
