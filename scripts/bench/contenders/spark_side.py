@@ -14,7 +14,7 @@ from app.mysql.jdbc import jdbc_options
 from app.spark.session import s3a_credentials, settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-# Holds PathOutputCommitProtocol; the newest on Central, and it fits Spark 4.2.1.
+# Holds PathOutputCommitProtocol; the newest on Central, and it fits Spark 4.3.0.
 COMMITTER_PACKAGE = "org.apache.spark:spark-hadoop-cloud_2.13:4.1.1"
 # What it asks for beside its own jar: the session has its hadoop-aws, and needs no other cloud's.
 COMMITTER_EXCLUDES = ",".join(
