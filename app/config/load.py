@@ -10,7 +10,19 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from app.config.reading import LOCAL_UP, REPOSITORY, Draft, Given, config_error, faults_in, read_yaml, resolve, show_path, unknown_key
+from app.config.reading import (
+    LOCAL_UP,
+    REPOSITORY,
+    Draft,
+    Given,
+    config_error,
+    faults_in,
+    parse_yaml,
+    read_text,
+    resolve,
+    show_path,
+    unknown_key,
+)
 from app.config.sections import (
     SECTIONS,
     DimensionsConfig,
@@ -45,7 +57,11 @@ _NOTHING = Given("", None, "", literal=False)
 
 
 class Config(BaseModel):
-    """The whole configuration of one environment."""
+    """The whole configuration of one environment.
+
+    Attributes:
+        text: the file as it was read.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -64,6 +80,7 @@ class Config(BaseModel):
     home: Path = REPOSITORY / ".local"
     checkpoint_root: Path
     origins: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    text: str = Field(default="", repr=False)
 
 
 class Setting(NamedTuple):
@@ -81,7 +98,12 @@ def home_of(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def load_config(
-    env: str, *, conf_dir: Path | None = None, environ: Mapping[str, str] | None = None, defaults: Mapping[str, str] | None = None
+    env: str,
+    *,
+    conf_dir: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+    text: str | None = None,
 ) -> Config:
     """Load `conf/<env>.yml`, fill in variables, apply overrides, decrypt and check everything.
 
@@ -90,6 +112,7 @@ def load_config(
         conf_dir: the folder; `conf` in the repository where left out.
         environ: the environment variables; those of the process where left out.
         defaults: variables of the embedded servers; only used by a file with `embedded: true`.
+        text: the file as another process has read it, whatever it holds by now; read again where left out.
 
     Raises:
         ConfigError: anything is wrong; it names every fault with its file or variable and its key.
@@ -97,11 +120,12 @@ def load_config(
     environ = os.environ if environ is None else environ
     conf_dir = (REPOSITORY / "conf" if conf_dir is None else conf_dir).absolute()
     path = conf_dir / f"{env}.yml"
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", env) or not path.is_file():
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", env) or (text is None and not path.is_file()):
         known = ", ".join(sorted(p.stem for p in conf_dir.glob("*.yml") if p.stem != "contract"))
         raise ConfigError(f"there is no {show_path(conf_dir)}/{env}.yml", cure=f"choose an environment: {known or 'none is there'}")
     draft = Draft(environ, defaults or {})
-    given = _from_file(read_yaml(path), show_path(path), draft) | _from_overrides(environ, draft)
+    text = read_text(path) if text is None else text
+    given = _from_file(parse_yaml(text, path), show_path(path), draft) | _from_overrides(environ, draft)
     draft.embedded = "embedded" in given and str(given["embedded"].value).strip().lower() in ("true", "yes", "on", "1", "t", "y")
     # AWS keys in a developer's shell belong to AWS: without an endpoint beside them they are not for the embedded server.
     own_endpoint = environ.get("AWS_ENDPOINT_URL_S3") or given.get("s3.endpoint_url", _NOTHING).literal
@@ -112,7 +136,7 @@ def load_config(
     if draft.faults:
         cure = f"{LOCAL_UP}, or set the variables; and mend any other key named" if draft.needs_local else None
         raise config_error(list(draft.faults.values()), cure=cure)
-    return _assemble(env, conf_dir, environ, top, sections, draft.origins)
+    return _assemble(env, conf_dir, environ, top, sections, draft.origins).model_copy(update={"text": text})
 
 
 def describe(config: Config) -> list[Setting]:

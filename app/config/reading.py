@@ -59,16 +59,33 @@ class Draft:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; every plain value comes back as text (so `off` stays "off" and `0123` stays "0123"), null as None.
+    """Read a YAML mapping.
 
     Raises:
-        ConfigError: the file cannot be read or is malformed, with the line; the text of the line is not shown.
+        ConfigError: the file cannot be read or is malformed.
+    """
+    return parse_yaml(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Read a file.
+
+    Raises:
+        ConfigError: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
         raise ConfigError(f"{show_path(path)} cannot be read: {reason}") from None
+
+
+def parse_yaml(text: str, path: Path) -> dict[str, Any]:
+    """Parse a YAML mapping; every plain value comes back as text (so `off` stays "off" and `0123` stays "0123"), null as None.
+
+    Raises:
+        ConfigError: the text is malformed, with the line; the text of the line is not shown.
+    """
     try:
         tree = yaml.load(text, Loader=_TextLoader)  # noqa: S506 - derives from SafeLoader
     except yaml.YAMLError as exc:

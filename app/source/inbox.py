@@ -29,9 +29,10 @@ Offset = dict[str, int]
 class InboxReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
     """Hands out one planned micro-batch after another. Spark also pickles it for tasks, so connections are opened on first use."""
 
-    def __init__(self, env: str, conf_dir: str, epoch: int, after: int) -> None:
+    def __init__(self, env: str, conf_dir: str, read: str, epoch: int, after: int) -> None:
         self.env = env
         self.conf_dir = conf_dir
+        self.read_file = read
         self.epoch = epoch
         self.after = after
 
@@ -41,7 +42,7 @@ class InboxReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         # Spark hands the reader around in processes of its own that never plan: they need not load what a planner needs.
         from app.source.planner import open_planner
 
-        return open_planner(self.env, Path(self.conf_dir), self.epoch)
+        return open_planner(self.env, Path(self.conf_dir), Path(self.read_file), self.epoch)
 
     def initialOffset(self) -> Offset:
         """Start behind everything that was finished before the query started: a lost checkpoint is every start's case."""
@@ -70,7 +71,7 @@ class InboxReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
 
 
 class InboxSource(DataSource):
-    """`spark.readStream.format("s3_csv_inbox")`; options: env, conf_dir, epoch, after."""
+    """`spark.readStream.format("s3_csv_inbox")`; options: env, conf_dir, read, epoch, after."""
 
     @classmethod
     def name(cls) -> str:
@@ -83,4 +84,5 @@ class InboxSource(DataSource):
 
     def simpleStreamReader(self, schema: StructType) -> InboxReader:
         """Open the reader in the planner process."""
-        return InboxReader(self.options["env"], self.options["conf_dir"], int(self.options["epoch"]), int(self.options["after"]))
+        given = self.options
+        return InboxReader(given["env"], given["conf_dir"], given["read"], int(given["epoch"]), int(given["after"]))

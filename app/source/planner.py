@@ -14,6 +14,7 @@ from typing import Protocol
 
 from app import local
 from app.config.load import Config, home_of, load_config
+from app.config.reading import read_text
 from app.failpoints import failpoint
 from app.ledger.ledger import Ledger
 from app.ledger.ownership import owners_database
@@ -184,15 +185,17 @@ class Planner:
             self._passed_before = self._passed
 
 
-def open_planner(env: str, conf_dir: Path, epoch: int) -> Planner:
+def open_planner(env: str, conf_dir: Path, read: Path, epoch: int) -> Planner:
     """Build the planner of the planner process from a reference to the configuration.
+
+    `read` is a copy of the environment's file as the stream has read it: an edit is for the next start of the stream, not of the planner.
 
     Raises:
         ConfigError: the configuration cannot be read in the planner process.
     """
     follow_jvm()
     found = local.read_env(home_of())
-    config = with_bucket(load_config(env, conf_dir=conf_dir, defaults=found.variables() if found else {}))
+    config = with_bucket(load_config(env, conf_dir=conf_dir, defaults=found.variables() if found else {}, text=read_text(read)))
     return planner_of(config, Ledger(owners_database(config), epoch))
 
 

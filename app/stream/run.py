@@ -61,6 +61,8 @@ def run(config: Config, *, once: bool, fail_on_rejected: bool = False) -> None:
     stop = StopRequest(config.stream.stop_timeout_seconds)
     stop.install()
     parse_failpoint()
+    # Before the contract is read: to become the owner, and to start Spark, may take as long as somebody takes to edit it.
+    edited = EditedFiles(config)
     check_before_start(config)
     config = with_bucket(config)
     contract = load_contract(config.contract_path)
@@ -70,7 +72,7 @@ def run(config: Config, *, once: bool, fail_on_rejected: bool = False) -> None:
         spark = build_session(config)
         try:
             since = summary.begin(db)
-            run_owned(spark, config, contract, ownership, stop, once=once)
+            run_owned(spark, config, contract, ownership, stop, once=once, edited=edited)
             found = summary.summarise(db, since) if once and not stop() else None
             spark.stop()
         except Py4JJavaError as exc:
@@ -98,8 +100,19 @@ def check_before_start(config: Config) -> None:
     raise_failures(findings)
 
 
-def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership: Ownership, stop: StopRequest, *, once: bool) -> None:
+def run_owned(
+    spark: SparkSession,
+    config: Config,
+    contract: Contract,
+    ownership: Ownership,
+    stop: StopRequest,
+    *,
+    once: bool,
+    edited: EditedFiles | None = None,
+) -> None:
     """Run the stream on an open session as the owner of the source: recover, query, drain.
+
+    `edited` knows the configuration files as they were read; left out, as they are now.
 
     Raises:
         PipelineError: the stream cannot go on; nothing is half done.
@@ -110,7 +123,7 @@ def run_owned(spark: SparkSession, config: Config, contract: Contract, ownership
     ledger = Ledger(owners_database(config), ownership.epoch)
     job = Job(spark, config, contract, ledger, Dimensions(spark, config, lambda: int(time.time() * 1000)))
     runner = BatchRunner(job, stop)
-    keeper = Housekeeper(job, ownership, lambda: not stop(), edited=EditedFiles(config))
+    keeper = Housekeeper(job, ownership, lambda: not stop(), edited=edited or EditedFiles(config))
 
     def episode() -> None:
         runner.begin()
@@ -151,18 +164,33 @@ def recover(job: Job, runner: BatchRunner) -> None:
 def start_query(job: Job, runner: BatchRunner, *, once: bool) -> StreamingQuery:
     """Start the streaming query: batch numbers from the inbox, every one of them through `process_batch`."""
     job.spark.dataSource.register(InboxSource)
+    checkpoint = fresh_checkpoint(job.config.checkpoint_root, job.ledger.epoch)
     trigger: dict[str, Any] = {"availableNow": True} if once else {"processingTime": job.config.stream.trigger_interval}
     return (
         job.spark.readStream.format(INBOX_FORMAT)
         .schema(INBOX_SCHEMA)
-        .options(env=job.config.env, conf_dir=str(job.config.conf_dir), epoch=str(job.ledger.epoch), after=str(job.ledger.last_batch()))
+        .options(
+            env=job.config.env,
+            conf_dir=str(job.config.conf_dir),
+            read=str(keep_as_read(job.config, checkpoint)),
+            epoch=str(job.ledger.epoch),
+            after=str(job.ledger.last_batch()),
+        )
         .load()
         .writeStream.queryName("salestream")
         .foreachBatch(runner)
-        .option("checkpointLocation", str(fresh_checkpoint(job.config.checkpoint_root, job.ledger.epoch)))
+        .option("checkpointLocation", str(checkpoint))
         .trigger(**trigger)
         .start()
     )
+
+
+def keep_as_read(config: Config, folder: Path) -> Path:
+    """Write the environment's file, as this run has read it, where the planner finds it; values of variables and secrets are not in it."""
+    copy = folder / f"{config.env}.yml"
+    copy.touch(mode=0o600)
+    copy.write_text(config.text, encoding="utf-8")
+    return copy
 
 
 def fresh_checkpoint(root: Path, epoch: int) -> Path:

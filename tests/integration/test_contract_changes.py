@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -12,9 +13,12 @@ import yaml
 from pyspark.sql import SparkSession
 
 from app.cli import app as cli
+from app.config.load import Config
 from app.ledger.types import OperationKind
 from app.operations.compact import mergeable, request_merge
 from app.operations.progress import progress_of
+from app.stream.run import run
+from app.stream.supervise import StopRequest
 from app.verify import Verification, differences
 from app.views.facts import list_facts
 from app.views.facts_snippets import Engine, snippet
@@ -222,6 +226,30 @@ def test_other_engines_read_parts_of_two_contracts(world: World, spark: SparkSes
         con.execute(snippet(Engine.duckdb, world.config.s3, found).replace(f"s3://{world.bucket}/", f"{copy}/"))
         assert con.execute("SELECT count(*), sum(quantity), sum(total_cost) FROM facts").fetchall() == [(2, 4, Decimal(200))]
     assert "  `quantity` bigint" in snippet(Engine.athena, world.config.s3, found)
+
+
+def test_edits_between_the_reading_and_the_start_of_the_stream_are_said_and_change_nothing(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def session(_config: Config) -> SparkSession:
+        # A JVM takes seconds to start, and the wait for the source as long.
+        change(world, with_discount)
+        path = world.folder / "conf" / "dev.yml"
+        path.write_text(path.read_text().replace("source_prefix: sales_data/", "source_prefix: elsewhere/"))
+        return spark
+
+    monkeypatch.setattr("app.stream.run.build_session", session)
+    monkeypatch.setattr(spark, "stop", lambda: None)
+    monkeypatch.setattr(StopRequest, "install", lambda _self: None)
+    world.drop("a.csv", f"{HEADER}\n{KNOWN}\n")
+    with caplog.at_level(logging.WARNING, "app"):
+        run(world.config, once=True)
+    said = [record.getMessage() for record in caplog.records]
+    edited = [text.split(" was edited: the stream goes on with what it has read")[0] for text in said if " was edited: " in text]
+    assert [name.rsplit("/", 1)[-1] for name in edited] == ["contract.yml", "dev.yml"]
+    # Also what the planner's process has read, which starts last, and again whenever it has ended.
+    assert world.states() == {"a.csv": "COMMITTED"}
+    assert '"discount":"12.5"' in facts_of(world, 1)[0]["additional_column"]
 
 
 def test_corrected_rows_come_back_under_a_contract_that_has_changed(world: World, spark: SparkSession) -> None:

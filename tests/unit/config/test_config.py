@@ -50,6 +50,14 @@ def load(tmp_path: Path) -> Load:
     return write_and_load
 
 
+def test_a_file_may_be_loaded_as_another_process_has_read_it(load: Load, tmp_path: Path) -> None:
+    config = load()
+    (tmp_path / "t.yml").write_text("s3: [")
+    again = load_config("t", conf_dir=tmp_path, environ={}, text=config.text)
+    assert again == config
+    assert config.text not in repr(config)
+
+
 @pytest.fixture
 def fault(load: Load) -> Callable[..., str]:
     """Load what must fail and give the message."""

@@ -11,7 +11,7 @@ from app.source.inbox import InboxReader
 
 
 def reader(batch: int | None) -> InboxReader:
-    made = InboxReader("dev", "conf", 1, 7)
+    made = InboxReader("dev", "conf", "conf/dev.yml", 1, 7)
     made.__dict__["planner"] = SimpleNamespace(next_batch=lambda _after: batch)
     return made
 
