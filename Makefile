@@ -78,7 +78,7 @@ kills: classes ## every fail point once: the real job is killed there and must r
 mysql: ## a real MySQL server for the tests, where this machine can get one
 	@scripts/fetch_mysql.sh
 
-test: ## all of the above and bench-quick, two parts side by side, with what each took
+test: ## all of the above and bench-quick, in lanes side by side, with what each took
 	@scripts/test.sh
 
 MINUTES ?= 10
