@@ -74,8 +74,6 @@ _CAST_TYPES = {
     exp.DataType.Type.DATE: DATE,
 }
 _LONG_RANGE = Decimal(2) ** 63
-# Spark changes the sign of a decimal with Scala's numbers, which have so many digits.
-_MOST_SIGNED_DIGITS = 34
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -235,10 +233,6 @@ def _int(part: Expression, what: str) -> Expression:
 
 def _without_sign(function: Callable[..., pa.Array], name: str, value: Expression) -> Expression:
     _number(value, name)
-    if is_decimal(value.kind) and value.kind.precision > _MOST_SIGNED_DIGITS:
-        raise Refused(
-            f"{name} of {type_name(value.kind)} is not on the list: Spark rounds it to {_MOST_SIGNED_DIGITS} digits; cast it to fewer first"
-        )
     return _call(value.kind, function, value)
 
 
@@ -364,7 +358,7 @@ _least, _greatest = partial(_chosen, values.least, "least"), partial(_chosen, va
 _BLANKS = "blanks alone, no tabs"
 
 FUNCTIONS: Mapping[str, Function] = {
-    "abs": Function("abs(number)", _absolute, note="and the sign `-`: of decimals of at most 34 digits"),
+    "abs": Function("abs(number)", _absolute, note="and the sign `-`: rounds decimals of more than 34 digits to 34"),
     "ceil": Function("ceil(number)", _ceil),
     "ceiling": Function("ceiling(number)", _ceil, note="ceil"),
     "char_length": Function("char_length(text)", _length, note="length"),
