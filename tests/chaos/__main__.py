@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,12 @@ from pathlib import Path
 
 from app import local
 from app.failpoints import RUN_FAILPOINTS
+from tests.chaos import processes
 from tests.chaos.kills import KINDS, Kill, all_kills, kill_and_recover, recover
+from tests.chaos.lines import lines
 from tests.chaos.processes import VICTIMS
 from tests.chaos.site import Site, open_site
 from tests.chaos.storm import Storm
-from tests.fault_proxy import fault_proxy
 
 
 def say(line: str) -> None:
@@ -32,13 +34,15 @@ def storm(minutes: float, seed: int) -> int:
     say(f"seed {seed}, {minutes:g} minutes, logs in {folder}")
     site = open_site(folder / "home", folder / "site", seed)
     try:
-        with fault_proxy(site.product.environment_of_servers().endpoint_url) as proxy:
-            raging = Storm(site, proxy, random.Random(seed), say)
+        with lines(site.product) as between:
+            raging = Storm(site, between, random.Random(seed), say)
             raging.rage(minutes * 60)
         say("calm: the job runs until nothing is left to do")
         found = raging.finish()
-        say(f"seed {seed}: {raging.summary(found)}")
+        say(f"seed {seed}, {minutes:g} minutes\n{raging.summary(found)}")
     finally:
+        # None is left, unless the storm itself failed.
+        processes.signal_all(processes.members(folder / "home"), signal.SIGKILL)
         local.down(folder / "home")
     return int(bool(found))
 

@@ -13,10 +13,13 @@ from hashlib import md5
 from pathlib import Path
 
 from scripts.generators import PRICES, SALES_HEADER, SELLERS_OF_STORE
+from tests.chaos.contracts import OPTIONAL, optional_values
 
 KINDS = ("good", "rejects", "pending", "empty", "wrong_header")
 # Versions that lost a race or came too late; what they held is counted elsewhere.
 PASSED_OVER = {"DUPLICATE", "OVERWRITTEN", "GONE"}
+# Versions of a content whose only object was deleted before it could be read.
+REMOVED = {"GONE"}
 FIRST_LATE_CUSTOMER = 9001
 
 
@@ -45,17 +48,28 @@ class Content:
 
 @dataclass
 class Book:
-    """All contents of one test, and the clean rows of them in files for the oracle."""
+    """All contents of one test, and the clean rows of them in files for the oracle.
+
+    Attributes:
+        removed: by ETag, contents whose only object was deleted before it could be read: they count nowhere.
+    """
 
     folder: Path
     rng: random.Random
     contents: dict[str, Content] = field(default_factory=dict)
+    removed: dict[str, Content] = field(default_factory=dict)
     clean: list[Path] = field(default_factory=list)
     customers: set[int] = field(default_factory=lambda: set(range(1, 26)))
     made: int = 0
 
-    def make(self, kind: str, rows: int = 12) -> Content:
-        """Make a content that there was not yet. It counts only once it is noted by `expect`."""
+    def make(self, kind: str, rows: int = 12, *, more: bool = False) -> Content:
+        """Make a content that there was not yet. It counts only once it is noted by `expect`.
+
+        Args:
+            kind: what becomes of it.
+            rows: how many good ones.
+            more: also give it some of the columns that the contract may have or not.
+        """
         self.made += 1
         if kind == "empty":
             return Content(b"", "REJECTED")
@@ -64,7 +78,8 @@ class Book:
         late = FIRST_LATE_CUSTOMER + self.made if kind == "pending" else None
         good = [self._row() for _ in range(rows)] + [self._row(late) for _ in range(3 if late else 0)]
         bad = [(*self._row()[:6], "x", "1") for _ in range(2 if kind == "rejects" else 0)]
-        body = _csv([*bad, *good])
+        names = [name for name in OPTIONAL if more and self.rng.random() < 0.5]
+        body = _csv([(*row, *(optional_values(self.rng)[name] for name in names)) for row in (*bad, *good)], names)
         path = self.folder / f"clean{self.made}.csv"
         path.write_bytes(_csv(good))
         return Content(body, "COMMITTED", len(good) + len(bad), len(bad), late, path)
@@ -74,6 +89,13 @@ class Book:
         if content.etag not in self.contents and content.clean is not None:
             self.clean.append(content.clean)
         self.contents[content.etag] = content
+
+    def withdraw(self, content: Content) -> None:
+        """Note that the only object of this content was deleted before anybody read it."""
+        del self.contents[content.etag]
+        self.removed[content.etag] = content
+        if content.clean is not None:
+            self.clean.remove(content.clean)
 
     def unknown(self) -> list[int]:
         """Return the customers that rows wait for."""
@@ -94,8 +116,8 @@ class Book:
         return (str(who), str(store), product, day, str(seller), str(price), str(quantity), str(price * quantity))
 
 
-def _csv(rows: Sequence[tuple[str, ...]]) -> bytes:
-    return "\n".join([",".join(SALES_HEADER), *(",".join(row) for row in rows), ""]).encode()
+def _csv(rows: Sequence[tuple[str, ...]], more: Sequence[str] = ()) -> bytes:
+    return "\n".join([",".join((*SALES_HEADER, *more)), *(",".join(row) for row in rows), ""]).encode()
 
 
 def judge(book: Book, versions: Sequence[dict[str, object]]) -> list[str]:
@@ -103,7 +125,13 @@ def judge(book: Book, versions: Sequence[dict[str, object]]) -> list[str]:
     by_etag: dict[str, list[dict[str, object]]] = {}
     for version in versions:
         by_etag.setdefault(str(version["etag"]).strip('"'), []).append(version)
-    wrong = [f"{found[0]['name']}: a content that nobody dropped" for etag, found in by_etag.items() if etag not in book.contents]
+    known = book.contents.keys() | book.removed.keys()
+    wrong = [f"{found[0]['name']}: a content that nobody dropped" for etag, found in by_etag.items() if etag not in known]
+    for etag in book.removed:
+        states = {str(v["state"]) for v in by_etag.get(etag, [])} - REMOVED
+        if states:
+            name = by_etag[etag][0]["name"]
+            wrong.append(f"{name}: {', '.join(sorted(states))} instead of GONE, its object was deleted before it was read")
     for etag, content in book.contents.items():
         found = by_etag.get(etag, [])
         counted = [v for v in found if v["state"] == content.verdict]

@@ -80,7 +80,7 @@ def differences(product: Product, book: Book) -> list[str]:
     """Name everything that is not as it must be; empty when nothing was lost, doubled or left."""
     storage = Storage(product)
     with tempfile.TemporaryDirectory() as folder:
-        found = [*_marts(product, book), *judge(book, versions(product)), *_books(product)]
+        found = [*_marts(product, book), *judge(book, versions(product)), *_books(product), *_contracts(product)]
         return [*found, *_facts(product, storage, Path(folder)), *_parts(product, storage), *_archive(product, storage)]
 
 
@@ -131,6 +131,16 @@ def _books(product: Product) -> Iterator[str]:
             yield f"{count} {what}"
 
 
+def _contracts(product: Product) -> Iterator[str]:
+    """A run reads the contract once, however often it is edited meanwhile."""
+    used: dict[str, set[str]] = {}
+    for key, contract in product.query("SELECT batch_key, contract_hash FROM micro_batch WHERE batch_key IS NOT NULL"):
+        used.setdefault(key.split("-")[1], set()).add(contract)
+    for epoch, hashes in used.items():
+        if len(hashes) > 1:
+            yield f"the run of epoch {epoch} has used {len(hashes)} contracts"
+
+
 def _facts(product: Product, storage: Storage, folder: Path) -> Iterator[str]:
     live = {
         (month, store, key): (rows, amount)
@@ -145,7 +155,7 @@ def _facts(product: Product, storage: Storage, folder: Path) -> Iterator[str]:
         with duckdb.connect() as con:
             rows = con.execute(
                 "SELECT sales_month, store_id, batch_key, count(*), sum(total_cost) FROM read_parquet(?, hive_partitioning = true,"
-                " hive_types = {'sales_month': VARCHAR, 'store_id': INTEGER, 'batch_key': VARCHAR}) GROUP BY ALL",
+                " union_by_name = true, hive_types = {'sales_month': VARCHAR, 'store_id': INTEGER, 'batch_key': VARCHAR}) GROUP BY ALL",
                 [f"{folder}/sales_facts/**/*.parquet"],
             ).fetchall()
         there = {(month, store, key): (count, amount) for month, store, key, count, amount in rows}

@@ -30,6 +30,7 @@ class Running:
 
     process: subprocess.Popen[bytes]
     log: Path
+    began: float = field(default_factory=time.time)
 
     def text(self) -> str:
         """Return what it has said so far."""
@@ -38,7 +39,7 @@ class Running:
 
 @dataclass
 class Site:
-    """A home with servers, what was dropped there, and at most one run."""
+    """A home with servers, what was dropped there, and its run."""
 
     product: Product
     folder: Path
@@ -54,8 +55,12 @@ class Site:
 
     @cached_property
     def storage(self) -> Storage:
-        """The bucket; servers keep their ports."""
+        """The bucket, where it was when first asked for."""
         return Storage(self.product)
+
+    def forget_storage(self) -> None:
+        """Look up anew where the bucket is."""
+        self.__dict__.pop("storage", None)
 
     @property
     def paused(self) -> Path:
@@ -66,7 +71,12 @@ class Site:
         return self.folder / "armed"
 
     def start(self, *args: str, **environment: str) -> Running:
-        """Start `run` with further arguments, its output into a file."""
+        """Start `run` with further arguments; from now on it is the site's run."""
+        self.running = self.launch(*args, **environment)
+        return self.running
+
+    def launch(self, *args: str, **environment: str) -> Running:
+        """Start `run` with further arguments, its output into a file, whatever else runs."""
         self.runs += 1
         log = self.folder / f"run{self.runs}.log"
         with log.open("wb") as sink:
@@ -79,8 +89,7 @@ class Site:
                 stderr=sink,
                 start_new_session=True,
             )
-        self.running = Running(process, log)
-        return self.running
+        return Running(process, log)
 
     def start_prepared(self, point: str) -> Running:
         """Start the stream with a fail point that is not armed yet."""
@@ -125,7 +134,7 @@ class Site:
         lines = self.running.text().splitlines()
         looked = max(number for number, line in enumerate(lines) if " check " in line)
         owned = next(line for line in lines[looked:] if " owner epoch=" in line)
-        return (_time_of(owned) - _time_of(lines[looked])).total_seconds()
+        return (time_of(owned) - time_of(lines[looked])).total_seconds()
 
     def settle(self) -> None:
         """Wait until the run has done everything, and compare."""
@@ -153,5 +162,5 @@ def open_site(home: Path, folder: Path, seed: int = 1) -> Site:
     return Site(product, folder, seed)
 
 
-def _time_of(line: str) -> datetime:
+def time_of(line: str) -> datetime:
     return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")
