@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, timedelta
 from functools import partial
 
-from app.clean import archived, done_markers, old_files, old_records, orphans, parts, stage, uploads
+from app.clean import archived, done_markers, old_files, old_records, orphans, parts, probes, stage, uploads
 from app.clean.sweep import Removal, Sweep
 from app.config.load import Config
 from app.ledger.restore_guard import refuse_restored
@@ -51,6 +51,7 @@ def _kinds(found: Sequence[orphans.Folder]) -> dict[str, Callable[[Sweep], Itera
         "orphaned Parquet": partial(orphans.remove_folders, found=found),
         "unfinished uploads": uploads.unfinished_uploads,
         "stage rows": stage.stage_rows,
+        "objects of checks": probes.left_by_checks,
         "markers of finished files": done_markers.stale_markers,
         "archived files": archived.old_archive,
         "rejected rows": parts.old_quarantine,

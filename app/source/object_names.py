@@ -12,7 +12,7 @@ from app.config.load import Config
 
 IGNORED_NAMES = {"_SUCCESS": "success_marker", ".DS_Store": "desktop_file", "Thumbs.db": "desktop_file"}
 IGNORED_ENDINGS = {"/": "folder_marker", "_$folder$": "folder_marker", ".crc": "checksum_file"}
-# Begins the name of what `check` writes for a moment to see whether it may.
+# Begins the key, below its prefix, of what `check` writes for a moment to see whether it may.
 CHECK_PROBE = "_salestream_check_"
 
 # The embedded S3 server lists an upload that is still going on under its key and a random suffix; AWS never does.
@@ -30,11 +30,12 @@ def ignore_rule(key: str, *, embedded: bool = False) -> str | None:
         return "folder_marker"
     if embedded and UPLOAD_IN_PROGRESS.search(key):
         return "upload_in_progress"
+    if key.startswith(CHECK_PROBE):
+        return "check_probe"
     for ending, rule in IGNORED_ENDINGS.items():
         if key.endswith(ending):
             return rule
-    name = key.rsplit("/", 1)[-1]
-    return "check_probe" if name.startswith(CHECK_PROBE) else IGNORED_NAMES.get(name)
+    return IGNORED_NAMES.get(key.rsplit("/", 1)[-1])
 
 
 TEMPORARY, NOT_INCLUDED, DONE_MARKER = "temporary_name", "not_included", "done_marker"

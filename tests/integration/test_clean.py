@@ -22,6 +22,8 @@ from app.ledger.restore_guard import Marker, write_marker
 from app.ledger.types import OperationKind
 from app.mysql.database import Row
 from app.operations.select_files import choose, request_files
+from app.source.object_names import CHECK_PROBE
+from app.verify import Verification, differences
 from app.verify.repair import plan, repair
 from tests.integration.test_stream import HEADER
 from tests.verified import found_by_verify
@@ -164,6 +166,18 @@ def test_a_copy_that_was_cut_off_goes_once_its_file_is_archived_or_forgotten(wor
     left = world.client.list_multipart_uploads(Bucket=world.bucket)["Uploads"]
     assert sorted(upload["Key"] for upload in left) == sorted([moving, foreign])
     assert names(world, dry_run=False) == {}
+
+
+def test_what_a_check_that_was_cut_off_has_left_is_no_difference_and_goes(world: World) -> None:
+    left = [f"{prefix}{CHECK_PROBE}0a1b" for prefix in ("sales_data/", "sales_data_error/", "sales_facts/", "sales_pending/")]
+    left += [f"sales_data_processed/{CHECK_PROBE}0a1b/{name}" for name in ("month=1", "other")]
+    put(world, *left, "sales_data/a.csv")
+    assert [str(one) for one in differences(world.config, Verification()) if one.counts] == []
+    assert names(world, dry_run=False, safety=timedelta(hours=1)) == {}
+    for dry_run in (True, False):
+        found = names(world, dry_run=dry_run)
+        assert {kind: sorted(gone) for kind, gone in found.items()} == {"objects of checks": sorted(s3(world, key) for key in left)}
+    assert world.keys("") == ["sales_data/a.csv"]
 
 
 @pytest.mark.parametrize("newer", ["3-1-1", "1-9-1"])

@@ -248,6 +248,9 @@ def test_a_server_that_refuses_its_own_etag_could_not_load_a_file() -> None:
 
 def test_the_stream_ignores_the_probe_of_a_check() -> None:
     assert ignore_rule(f"{CHECK_PROBE}0a1b") == "check_probe"
+    # What a start leaves that is killed while it looks at listings is nobody's file either.
+    assert ignore_rule(f"{CHECK_PROBE}0a1b/month=1") == "check_probe"
+    assert ignore_rule(f"shops/{CHECK_PROBE}0a1b/a.csv") is None
     assert ignore_rule("_salestream.csv") is None
 
 
