@@ -35,6 +35,7 @@ FILTER_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 CODE_FILE = "SALESTREAM_DRIVER_CODE_FILE"
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPPED = tuple(128 + number for number in CAUGHT)
 KILLED = (128 + signal.SIGABRT, 128 + signal.SIGKILL, 128 + signal.SIGSEGV)
 
 
@@ -74,6 +75,10 @@ class Run:
             return int(self.scratch.pid_file.read_text())
         except (OSError, ValueError):
             return None
+
+    def had_driver(self) -> bool:
+        """Tell whether the driver has run, or has ended with a word of its own."""
+        return self.scratch.pid_file.exists() or self.scratch.code_file.exists()
 
     def _driver_has_ended(self) -> bool:
         if self._ended_at is None and self._driver is None:
@@ -174,6 +179,7 @@ def launch(arguments: Sequence[str]) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
         code = run.wait()
         end_members(scratch.mark, LINGER_SECONDS)
+        had_driver = run.had_driver()
     finally:
         remove(scratch)
     for descriptor in {given.out, given.err} - {1, 2}:
@@ -186,6 +192,8 @@ def launch(arguments: Sequence[str]) -> int:
             " if it was the memory, raise spark.driver_memory\n"
         )
         return 1
+    if code not in (0, *STOPPED) and not had_driver:
+        sys.stderr.write(f"salestream: SPARK Spark ended with code {code} before the job did; see what it said above, and start again\n")
     return code
 
 

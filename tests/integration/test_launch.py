@@ -148,6 +148,18 @@ def test_a_jvm_that_hangs_after_its_driver_has_ended_is_killed_and_the_drivers_c
     assert started.folders() == []
 
 
+@pytest.mark.parametrize(("code", "said"), [(1, "salestream: SPARK Spark ended with code 1 before the job did; "), (143, ""), (0, "")])
+def test_a_spark_that_ends_before_the_driver_has_a_word_is_one_line(tmp_path: Path, code: int, said: str) -> None:
+    """The first of Spark's two JVMs was killed, for one: its script then ends like any other. Who stops a run knows that it ends."""
+    words = ["--", sys.executable, "-c", f"raise SystemExit({code})", "--"]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", LAUNCH, *words], env=environment, capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == bool(said)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("role", ["jvm", "driver"])
 def test_a_killed_jvm_or_driver_is_one_line_and_code_1(started: Started, role: str) -> None:
     kill(started, role)
