@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app.local import LocalEnv
-from tests.fault_proxy import Fault, FaultProxy, fault_proxy
+from tests.fault_proxy import Fault, FaultProxy, Request, fault_proxy
 from tests.product import Product
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
@@ -51,6 +51,8 @@ class Lines:
         else:
             status, fault.code = kind.split()
             fault.status = int(status)
+            if fault.status == 412:
+                fault.when = has_condition
         self._made.append((kind, fault, fault.times or 0))
         self.s3.faults[:] = [old for old in self.s3.faults if old.times != 0] + [fault]
         return f"{kind} {fault.times} times on {fault.pattern or 'anything'}"
@@ -76,6 +78,11 @@ class Lines:
         self.s3.faults.clear()
         for line in self.to.values():
             line.speak()
+
+
+def has_condition(request: Request) -> bool:
+    """Tell whether a request asks for one version of an object: nothing else is ever answered with 412."""
+    return any(name.endswith("if-match") for name in request.headers)
 
 
 @contextmanager

@@ -198,7 +198,8 @@ def test_faults_are_counted_by_kind_as_far_as_they_have_befallen_requests() -> N
     probe = Request("GET", "b", "sales_data/_salestream_check_1", {})
     denied = [fault for fault in between.s3.faults if fault.code in ("NoSuchKey", "PreconditionFailed")]
     assert not [fault for fault in denied if re.search(fault.pattern, probe.text)]
-    request = Request("GET", "b", "sales_data/a.csv", {})
+    assert [fault.when(probe) for fault in between.s3.faults if fault.code == "PreconditionFailed"][:1] == [False]
+    request = Request("GET", "b", "sales_data/a.csv", {}, headers={"if-match": "a"})
     while between.s3.due(request) is not None:
         pass
     assert between.s3.hits == sum(between.hits().values()) > 20
