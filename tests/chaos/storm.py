@@ -200,16 +200,17 @@ class Storm:
 
     def _job(self) -> str:
         victim = self.rng.choice(processes.VICTIMS)
-        afterwards = self.rng.choice((self._overwrite_while_nobody_reads, self._remove_while_nobody_reads))
+        if self.runs.frozen is not None and not self.runs.frozen.is_taken_over:
+            return f"{victim}: nobody, as one is about to take over"
         if victim == "group":
             # What sleeps would not end.
             self.runs.wake()
-            if afterwards == self._remove_while_nobody_reads:
-                self._put_and_see()
+            self._put_and_see()
         with self.runs.starting:
             hit = self.runs.kill(victim)
             if victim == "group" and not processes.gone(self.site.product.home, END_SECONDS):
-                afterwards()
+                self._overwrite_while_nobody_reads()
+                self._remove_while_nobody_reads()
         if hit:
             self.happened[f"kill {victim}"] += 1
         return f"{victim}: {', '.join(one.role for one in hit) or 'nobody'}"
