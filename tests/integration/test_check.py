@@ -57,7 +57,7 @@ def test_settings_of_the_server_that_lose_commits_are_named_and_fail_nothing(wor
         assert (found.ok, found.is_caution) == (True, True)
         assert found.detail == "innodb_flush_log_at_trx_commit=2: a crash loses the last commits"
         monkeypatch.setattr("app.cli.app.configuration", lambda _env: world.config)
-        assert "warn  mysql commits  innodb_flush_log_at_trx_commit=2" in checked()
+        assert "warn  mysql commits innodb_flush_log_at_trx_commit=2" in checked()
     finally:
         world.as_root("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
 

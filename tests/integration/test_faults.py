@@ -323,7 +323,10 @@ def test_a_fault_at_the_start_is_one_line_with_its_exit_code(of_case: World, cas
 def test_a_rule_that_cannot_work_stops_the_run_before_any_file_is_touched(world: World, spark: SparkSession, rule: str) -> None:
     world.drop("a.csv", f"{HEADER}\n{GOOD}\n")
     contract("quantity <> 0", rule)(world)
-    with pytest.raises(ContractError, match=r"^CONTRACT rule quantity_not_zero: .*; mend the rule in conf/contract\.yml$") as caught:
+    with pytest.raises(
+        ContractError,
+        match=r"^CONTRACT rule quantity_not_zero: .*; change the rule in conf/contract\.yml; docs/rules\.md lists what it may hold$",
+    ) as caught:
         world.run_once(spark)
     assert caught.value.exit_code == 2
     assert world.states() == {}
