@@ -111,6 +111,7 @@ class Gatherer:
         self._files: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._found: dict[int, dict[Place, Finding]] = {FAULT: {}, WARNING: {}}
         self._markers: list[str] = []
+        self._held = 0
 
     def add(self, rows: Classified) -> Iterator[Piece]:
         """Gather rows; yield what has become large enough for a blob."""
@@ -169,6 +170,8 @@ class Gatherer:
             self.add_lines(rows.select(["_file_id", "_line"]))
 
     def _add_facts(self, rows: pa.RecordBatch) -> None:
+        # The smallest run keeps all rows of its batch in memory.
+        self._held += rows.nbytes
         for place, run in by_place(rows):
             self._facts[place].add(run)
 
@@ -181,10 +184,11 @@ class Gatherer:
                 self._missing[dimension.table].add(pa.table(columns, ["_file_id", "key_value", "amount", "row_count"]))
 
     def large(self) -> Iterator[Piece]:
-        """Yield piles that have become large, or all when they are large together, and sums of too many keys."""
+        """Yield piles that have become large, or all when they hold much together, and sums of too many keys."""
         piles = [*self._facts.values(), *self._rejects.values(), self._waiters, self._lines]
-        if sum(pile.bytes for pile in piles) >= TASK_BYTES:
+        if self._held + sum(pile.bytes for pile in piles[len(self._facts) :]) >= TASK_BYTES:
             yield from self._flushed()
+            self._held = 0
         elif any(pile.bytes >= BLOB_BYTES for pile in piles):
             yield from self._flushed(BLOB_BYTES)
         for kind, sums in self._sums.items():

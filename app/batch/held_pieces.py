@@ -22,9 +22,9 @@ from app.spark.map_in_arrow import map_in_arrow
 
 # A message between processes holds so many bytes of blobs, and one blob more.
 MESSAGE_BYTES = 8 << 20
-# So many rows of a kind, as blobs, come to the driver together; of more it asks for one bucket after the other.
-COLLECTED_ROWS = 2_000_000
-_PLAIN = [name for name in NAMES if name != "blob"]
+# Blobs of so many bytes come to the driver together; of more it asks for one bucket after the other.
+COLLECTED_BYTES = 64 << 20
+_PLAIN = [f"`{name}`" for name in NAMES if name != "blob"]
 Work = Callable[[int], Iterator[Piece]]
 
 
@@ -135,14 +135,19 @@ class InSpark(HeldPieces):
         return cls(frame.persist(StorageLevel.MEMORY_AND_DISK))
 
     @cached_property
+    def _sized(self) -> list[tuple[Piece, int]]:
+        """The pieces that Spark keeps, each without its blob and with the size of it."""
+        rows = [row for frame in self._frames for row in frame.selectExpr(*_PLAIN, "coalesce(length(blob), 0)").collect()]
+        return [(piece_of((*plain, None)), size) for *plain, size in rows]
+
+    @property
     def counts(self) -> list[Piece]:
         """See HeldPieces."""
-        rows = [row for frame in self._frames for row in frame.select(*_PLAIN).collect()]
-        return [*(piece_of((*row, None)) for row in rows), *self._more.counts]
+        return [piece for piece, _ in self._sized] + self._more.counts
 
     def of(self, kinds: Collection[int]) -> Iterator[Piece]:
         """See HeldPieces."""
-        if sum(piece.rows for piece in self.counts if piece.kind in kinds) <= COLLECTED_ROWS:
+        if sum(size for piece, size in self._sized if piece.kind in kinds) <= COLLECTED_BYTES:
             return InDriver.collected(self._all(kinds)).of(kinds)
         wanted = self._all(kinds).repartition(BUCKETS, "name", "keys").sortWithinPartitions("kind", "name", "keys")
         return (piece_of(row) for row in wanted.toLocalIterator())

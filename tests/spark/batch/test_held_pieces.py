@@ -122,7 +122,7 @@ def test_pieces_are_made_once_and_gone_in_the_end(spark: SparkSession, tmp_path:
 
 @pytest.mark.parametrize("most", [1_000_000, -1], ids=["all at once", "bucket by bucket"])
 def test_pieces_in_spark_are_those_in_the_driver(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(held_pieces, "COLLECTED_ROWS", most)
+    monkeypatch.setattr(held_pieces, "COLLECTED_BYTES", most)
     expected = [piece for task in range(TASKS) for piece in Work(tmp_path)(task)]
     driver, many = InDriver(expected), InSpark.held(made(spark, tmp_path / "made"))
     assert plain(driver.counts) == plain(many.counts) == plain(expected)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -444,3 +445,19 @@ def first_found(said: Iterable[tuple[Row, tuple[str, str | None, str | None]]]) 
             one = Finding(before.rows + 1, first.line, first.column, first.value)
         found[place] = one
     return found
+
+
+def test_a_few_rows_of_one_place_do_not_keep_the_batches_of_another_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are large go on; one row of each batch is of another store, and would keep the whole batch."""
+    monkeypatch.setattr(gather, "TASK_BYTES", 4 << 20)
+    monkeypatch.setattr(gather, "BLOB_BYTES", 1 << 20)
+    gatherer = gather.Gatherer(())
+    before = pa.total_allocated_bytes()
+    most = 0
+    for _ in range(60):
+        rows = [FEB | {"store_id": 121 + (at == 0), "note": "x" * 1000} for at in range(500)]
+        for _ in gatherer.add(classified(*rows)):
+            pass
+        most = max(most, pa.total_allocated_bytes() - before)
+    # 30 MB went through it.
+    assert most < 12 << 20
