@@ -1,4 +1,4 @@
-"""Mended rows: rejected rows that come back, each with the line it had, in the place of what was rejected.
+"""Corrected rows: rejected rows that come back, each with the line it had, in the place of what was rejected.
 
 The object that holds them is a CSV with the file's own header behind a first column LINE_COLUMN. Rejected rows of the file that are
 not in it stay rejected as they are; they are written again with this batch, whose quarantine is the one that counts from then on.
@@ -35,7 +35,7 @@ _INTEGER = re.compile(r"\s*[-+]?\d{1,18}\s*")
 Line = tuple[int, int]
 
 
-def with_mended_lines(rows: pa.RecordBatch) -> pa.RecordBatch:
+def with_corrected_lines(rows: pa.RecordBatch) -> pa.RecordBatch:
     """Take each row's line from its first column and that column away. Needs `_line`, `_extra`, `_raw`. Same rows."""
     lines, texts, extras = [], [], []
     for extra, raw in zip(rows.column("_extra").to_pylist(), rows.column("_raw").to_pylist(), strict=True):
@@ -55,11 +55,11 @@ def with_mended_lines(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows
 
 
-def still_rejected(job: Job, attempt: Attempt, mended: HeldPieces) -> HeldPieces:
-    """Return the pieces of the rejected rows of the attempt's files that were not mended.
+def still_rejected(job: Job, attempt: Attempt, corrected: HeldPieces) -> HeldPieces:
+    """Return the pieces of the rejected rows of the attempt's files that were not corrected.
 
     Raises:
-        BatchFailed: a mended row is none of the rejected ones, or comes twice.
+        BatchFailed: a corrected row is none of the rejected ones, or comes twice.
     """
     config = job.config.s3
     ids = [file.id for file in attempt.files]
@@ -68,10 +68,10 @@ def still_rejected(job: Job, attempt: Attempt, mended: HeldPieces) -> HeldPieces
         raise BatchFailed("the rejected rows of the files are not in the quarantine any more: clean has deleted them")
     prefixes = [quarantine_part_prefix(config, part["load_date"], part["reason"], part["batch_key"]) for part in parts]
     stored = stored_parts(job.clients, config, prefixes)
-    lines = Counter(_lines(mended))
+    lines = Counter(_lines(corrected))
     tasks = shared_parts(stored, job.config.stream.split_bytes, job.spark.sparkContext.defaultParallelism)
     frame = made_by(job.spark, ReadRejected(job.clients, stored, tasks, frozenset(ids), frozenset(lines)), len(tasks))
-    rejected = InDriver.collected(frame) if isinstance(mended, InDriver) else InSpark.held(frame)
+    rejected = InDriver.collected(frame) if isinstance(corrected, InDriver) else InSpark.held(frame)
     try:
         _check(lines, frozenset(_lines(rejected)))
     except BaseException:
@@ -88,7 +88,7 @@ def _lines(pieces: HeldPieces) -> Iterator[Line]:
 
 @dataclass(frozen=True)
 class ReadRejected:
-    """What a task does with parts of the quarantine: rows of `files` whose lines are not `mended` stay rejected.
+    """What a task does with parts of the quarantine: rows of `files` whose lines are not in `corrected` stay rejected.
 
     Of those that are only their lines are told, as pieces of kind LINES.
     """
@@ -97,7 +97,7 @@ class ReadRejected:
     parts: Sequence[Stored]
     tasks: Sequence[Sequence[int]]
     files: frozenset[int]
-    mended: frozenset[Line]
+    corrected: frozenset[Line]
 
     def __call__(self, task: int) -> Iterator[Piece]:
         """Yield the pieces of a task."""
@@ -106,9 +106,9 @@ class ReadRejected:
             for rows in stored_batches(self.clients(), self.parts[number], ("_file_id", "_line", "_raw", "_reasons")):
                 own = rows.filter(pc.is_in(rows.column("_file_id"), pa.array(sorted(self.files), pa.int64())))
                 places = zip(own.column("_file_id").to_pylist(), own.column("_line").to_pylist(), strict=True)
-                is_mended = pa.array([place in self.mended for place in places], pa.bool_())
-                gatherer.add_lines(own.filter(is_mended).select(["_file_id", "_line"]))
-                left = own.filter(pc.invert(is_mended))
+                is_corrected = pa.array([place in self.corrected for place in places], pa.bool_())
+                gatherer.add_lines(own.filter(is_corrected).select(["_file_id", "_line"]))
+                left = own.filter(pc.invert(is_corrected))
                 if left.num_rows:
                     yield from gatherer.add(Classified(left.slice(0, 0), left.slice(0, 0), _as_rejected(left)))
         yield from gatherer.rest()

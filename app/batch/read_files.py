@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from app.batch.classify import Classifier
 from app.batch.context import Job
-from app.batch.corrected_rows import with_mended_lines
+from app.batch.corrected_rows import with_corrected_lines
 from app.batch.gather import Gatherer
 from app.batch.held_pieces import made_by
 from app.contract.rules import CompiledRules
@@ -37,7 +37,7 @@ class ReadSplits:
         gatherer = Gatherer(MARTS, with_lines=self.is_mending)
         for rows in self.reader.read(self.bundles[task]):
             is_marker = rows.column("_marker").null_count < rows.num_rows
-            yield from gatherer.add(self.classifier.of(with_mended_lines(rows) if self.is_mending and not is_marker else rows))
+            yield from gatherer.add(self.classifier.of(with_corrected_lines(rows) if self.is_mending and not is_marker else rows))
         yield from gatherer.rest()
 
 

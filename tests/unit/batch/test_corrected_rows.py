@@ -15,7 +15,7 @@ import pytest
 
 from app.batch import corrected_rows
 from app.batch.classify import Classifier
-from app.batch.corrected_rows import ReadRejected, still_rejected, with_mended_lines
+from app.batch.corrected_rows import ReadRejected, still_rejected, with_corrected_lines
 from app.batch.counts import Census
 from app.batch.held_pieces import HeldPieces, InDriver
 from app.batch.read_files import ReadSplits
@@ -50,7 +50,7 @@ def mended(extra: list[tuple[str, str | None]] | None, raw: str | None) -> tuple
     rows = pa.RecordBatch.from_pydict(
         {"_line": pa.array([2], pa.int64()), "note": ["kept"], "_extra": pa.array([extra], EXTRA), "_raw": pa.array([raw], pa.string())}
     )
-    made = with_mended_lines(rows)
+    made = with_corrected_lines(rows)
     assert made.schema == rows.schema
     assert made.column("note").to_pylist() == ["kept"]
     return tuple(made.column(name)[0].as_py() for name in ("_line", "_extra", "_raw"))
