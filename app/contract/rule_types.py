@@ -74,12 +74,9 @@ def wider_decimal(left: pa.DataType, right: pa.DataType) -> pa.DataType:
 
 def compared_type(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
     """Return the type in which a comparison operator sees its operands."""
-    kinds = {left, right}
-    if len(kinds) == 1:
-        return left
-    if NULL in kinds:
-        return left if right == NULL else right
-    if STRING in kinds:
+    if (only := _only_type(left, right)) is not None:
+        return only
+    if STRING in (left, right):
         other = left if right == STRING else right
         if is_decimal(other) and other.scale:
             return DOUBLE
@@ -96,14 +93,18 @@ def common_type(kinds: Iterable[pa.DataType], *, with_text: bool = True) -> pa.D
 
 
 def _wider(left: pa.DataType, right: pa.DataType, *, with_text: bool) -> pa.DataType | None:
-    kinds = {left, right}
-    if len(kinds) == 1:
-        return left
-    if NULL in kinds:
-        return left if right == NULL else right
-    if STRING in kinds:
-        return STRING if with_text and BOOLEAN not in kinds else None
+    if (only := _only_type(left, right)) is not None:
+        return only
+    if STRING in (left, right):
+        return STRING if with_text and BOOLEAN not in (left, right) else None
     return _common_number(left, right)
+
+
+def _only_type(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
+    """Return the type that both have, or one has beside a NULL."""
+    if left in (right, NULL):
+        return right
+    return left if right == NULL else None
 
 
 def _common_number(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:

@@ -21,27 +21,20 @@ while True:
 """
 
 
-def test_a_second_signal_does_not_wait() -> None:
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.5)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 128 + signal.SIGTERM
-
-
-def test_a_first_signal_after_a_stop_through_the_ledger_still_lets_the_batch_finish() -> None:
-    script = SCRIPT.replace("stop.install()", "stop.install(); stop.request_by('ana on desk')")
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.5)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 128 + signal.SIGTERM
+@pytest.mark.parametrize("asked", ["", "stop.request_by('ana on desk')"], ids=["by nobody before", "through the ledger before"])
+def test_a_first_signal_lets_the_batch_finish_and_a_second_does_not_wait(asked: str) -> None:
+    script = SCRIPT.replace("stop.install()", f"stop.install(); {asked}")
+    with subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("asked", ["", "stop.request_by('ana on desk')"], ids=["by a signal", "through the ledger"])
